@@ -1,0 +1,137 @@
+"""The errors agentmem raises, and the builtin each one also is.
+
+AgentmemError
+├── InvalidInput (ValueError)         a message, filter, date or argument that cannot be used
+├── ScopeRequired (ValueError)        a read, or a delete, that names no user, agent or session
+├── NotFound (KeyError)               no turn of that id in that scope
+├── DuplicateTool (ValueError)        a tool name that is taken within its namespace
+├── MissingDependency (ImportError)   an optional package is not installed
+├── EmbedderMismatch (ValueError)     the store was written by another embedder
+├── EmbeddingFailed (RuntimeError)    the model could not be loaded, or gave unusable vectors
+└── StoreError (OSError)              the folder or bucket could not be read or written
+    ├── StoreNotFound (FileNotFoundError)   there is no store at that path
+    ├── SchemaTooNew                        written by a newer agentmem
+    └── ConcurrentWrite                     other writers kept winning; the write was not made
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentmem.types import Passport
+
+__all__ = [
+    "AgentmemError",
+    "ConcurrentWrite",
+    "DuplicateTool",
+    "EmbedderMismatch",
+    "EmbeddingFailed",
+    "InvalidInput",
+    "MissingDependency",
+    "NotFound",
+    "SchemaTooNew",
+    "ScopeRequired",
+    "StoreError",
+    "StoreNotFound",
+]
+
+
+class AgentmemError(Exception):
+    """Base of every error raised on purpose by agentmem."""
+
+
+class InvalidInput(AgentmemError, ValueError):
+    """A message, filter, date or argument cannot be used as given; nothing was stored."""
+
+
+class ScopeRequired(AgentmemError, ValueError):
+    """A call that must be scoped named no user, agent or session."""
+
+
+class NotFound(AgentmemError, KeyError):
+    """No turn of that id exists in that scope."""
+
+    def __str__(self) -> str:
+        """Return the message itself: KeyError would print its repr."""
+        return str(self.args[0]) if self.args else ""
+
+
+class DuplicateTool(AgentmemError, ValueError):
+    """Two tools of one namespace share a name."""
+
+
+class MissingDependency(AgentmemError, ImportError):
+    """An optional package is needed for this call.
+
+    Attributes:
+        package: The package that could not be imported.
+        extra: The extra of agentmem that installs it.
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(
+            f"{purpose} needs {package!r}, which is not installed. "
+            f"Install it with:  pip install 'agentmem[{extra}]'"
+        )
+
+
+class EmbedderMismatch(AgentmemError, ValueError):
+    """The store's vectors were made by another embedder than the one given.
+
+    Attributes:
+        stored: Passport of the vectors in the store.
+        given: Passport of the embedder it was opened with.
+        repair: What to do about it.
+    """
+
+    def __init__(self, *, stored: Passport, given: Passport) -> None:
+        self.stored = stored
+        self.given = given
+        self.repair = (
+            f"open it with the embedder that wrote it ({stored.provider}:{stored.model}), "
+            "or export the turns and import them into a new store with this one"
+        )
+        changes = "".join(
+            f"\n  {field}: stored {was!r}, given {now!r}"
+            for field, (was, now) in stored.differences(given).items()
+        )
+        super().__init__(
+            "this store was written by another embedder, and its vectors cannot be compared "
+            f"with this one's:{changes}\nRepair: {self.repair}."
+        )
+
+
+class EmbeddingFailed(AgentmemError, RuntimeError):
+    """The embedding model could not be loaded or gave vectors that cannot be used."""
+
+
+class StoreError(AgentmemError, OSError):
+    """The store could not be read or written."""
+
+
+class StoreNotFound(StoreError, FileNotFoundError):
+    """There is no agentmem store at that path."""
+
+
+class SchemaTooNew(StoreError):
+    """The store was written by a newer agentmem than this one.
+
+    Attributes:
+        found: Schema version of the store.
+        supported: Newest schema version this agentmem reads.
+    """
+
+    def __init__(self, *, found: int, supported: int) -> None:
+        self.found = found
+        self.supported = supported
+        super().__init__(
+            f"the store has schema version {found}, and this agentmem reads up to {supported}. "
+            "Nothing was changed. Repair:  pip install --upgrade agentmem"
+        )
+
+
+class ConcurrentWrite(StoreError):
+    """Other writers kept winning the race for a commit; this write was not made."""

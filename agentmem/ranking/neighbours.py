@@ -1,0 +1,131 @@
+"""How much the turns around a turn say about it, in words and in meaning.
+
+A positional kernel: evidence spreads from a turn to its neighbours of the same session and fades
+with the words and the time between them (Lv & Zhai, "Positional Language Models for Information
+Retrieval", SIGIR 2009, use the same idea within a document). Whether neighbours are to be believed
+at all is measured on the conversation itself: a list of unrelated notes has no neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Kernel", "coherence"]
+
+MAX_LAG = 8  # turns to each side: short messages reach this far before the kernel has faded
+SAMPLE = 512  # pairs a lag: the standard error of coherence is then 0.03, and it costs 1 ms
+COHERENCE_LAGS = (1, 2, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Weights between each turn and the ones up to `MAX_LAG` after it.
+
+    Attributes:
+        weights: One array for each lag d from 1 up, shape (T - d,): the weight between the turns
+            i and i + d, from 0 (other session, or far) to 1.
+    """
+
+    weights: tuple[NDArray[np.float32], ...]
+
+    @classmethod
+    def build(
+        cls,
+        session: NDArray[np.int32],
+        lengths: NDArray[np.float32],
+        *,
+        event_time: NDArray[np.int64],
+        reach: float,
+        gap: float,
+    ) -> Kernel:
+        """Measure the distances between neighbours.
+
+        Args:
+            session: Session code of each turn, turns of a session adjacent and in order, (T,).
+            lengths: Terms of each turn, (T,).
+            event_time: Microseconds, (T,).
+            reach: Terms over which support falls to 1/e.
+            gap: Microseconds of silence over which support falls to 1/e.
+        """
+        place = np.cumsum(lengths, dtype=np.float64) - lengths / 2
+        weights = []
+        for lag in range(1, min(MAX_LAG, len(session) - 1) + 1):
+            words = (place[lag:] - place[:-lag]) / reach
+            silence = np.abs(event_time[lag:] - event_time[:-lag]) / gap
+            same = session[lag:] == session[:-lag]
+            weights.append(np.where(same, np.exp(-words - silence), 0).astype(np.float32))
+        return cls(tuple(weights))
+
+    def spread(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sum of the neighbours' values by their weights, the turn itself left out, shape (T,)."""
+        total = np.zeros(len(values), np.float32)
+        for lag, weight in enumerate(self.weights, start=1):
+            total[:-lag] += weight * values[lag:]
+            total[lag:] += weight * values[:-lag]
+        return total
+
+    def spread_sparse(self, places: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`spread` of an array that is zero but at a few places, in time of those alone."""
+        size = len(self.weights[0]) + 1 if self.weights else 1
+        total = np.zeros(size, np.float32)
+        for lag, weight in enumerate(self.weights, start=1):
+            back = places >= lag
+            np.add.at(total, places[back] - lag, weight[places[back] - lag] * values[back])
+            ahead = places < size - lag
+            np.add.at(total, places[ahead] + lag, weight[places[ahead]] * values[ahead])
+        return total
+
+
+def coherence(
+    vectors: NDArray[np.float32], kernel: Kernel, *, speaker: NDArray[np.int32], seed: int = 0
+) -> float:
+    """How much alike adjacent turns are, in standard deviations of two random turns' cosine.
+
+    Near 0 for unrelated notes, 0.1 to 0.3 for long meetings, 0.5 and more for chats and
+    interviews. Each speaker's mean is taken out first, since every text starts with its speaker.
+
+    Args:
+        vectors: One unit row a turn, shape (T, D).
+        kernel: Weights between neighbours.
+        speaker: Speaker code of each turn, (T,).
+        seed: Of the sample of pairs.
+
+    Returns:
+        The kernel-weighted mean over sampled adjacent pairs; 0 where no turn has a neighbour.
+    """
+    if not kernel.weights:
+        return 0.0
+    random = np.random.default_rng(seed)
+    centre = _speaker_means(vectors, speaker, random)
+
+    def cosines(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
+        a, b = vectors[first] - centre[speaker[first]], vectors[second] - centre[speaker[second]]
+        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        return np.einsum("ij,ij->i", a, b) / np.maximum(norms, 1e-9)
+
+    ends = random.integers(0, len(vectors), (2, 2 * SAMPLE))
+    chance = cosines(*ends[:, ends[0] != ends[1]])
+    total = mass = 0.0
+    for lag in (lag for lag in COHERENCE_LAGS if lag <= len(kernel.weights)):
+        weight = kernel.weights[lag - 1]
+        linked = np.flatnonzero(weight > 0)
+        if len(linked) > SAMPLE:
+            linked = np.sort(random.choice(linked, SAMPLE, replace=False))
+        total += float(weight[linked] @ (cosines(linked, linked + lag) - chance.mean()))
+        mass += float(weight[linked].sum())
+    return total / (mass * float(chance.std())) if mass and chance.std() > 0 else 0.0
+
+
+def _speaker_means(
+    vectors: NDArray[np.float32], speaker: NDArray[np.int32], random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Mean vector of each speaker, from a sample of turns, shape (speakers, D)."""
+    size = min(len(vectors), 4 * SAMPLE)
+    sample = random.choice(len(vectors), size, replace=False)
+    means = np.zeros((int(speaker.max()) + 1, vectors.shape[1]), np.float32)
+    counts = np.bincount(speaker[sample], minlength=len(means))
+    np.add.at(means, speaker[sample], vectors[sample])
+    return means / np.maximum(counts, 1)[:, None]

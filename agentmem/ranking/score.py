@@ -1,0 +1,184 @@
+"""The ranking of a conversation, as one sentence: legs, neighbours, session, priors, sum.
+
+Takes columns and gives named rows that add up to the score; knows no texts, clocks or storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.ranking.config import Ranking
+from agentmem.ranking.dates import Span
+from agentmem.ranking.fusion import zscore
+from agentmem.ranking.lexical import B, K1, Postings, bm25, idf
+from agentmem.ranking.neighbours import Kernel
+from agentmem.ranking.priors import (
+    bounded_gain,
+    date_bonus,
+    length_prior,
+    named_speakers,
+    recency_gain,
+)
+
+__all__ = ["Conversation", "Question", "score"]
+
+Row = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Columns of the T turns that a read may see, sorted by session and time.
+
+    Attributes:
+        session: Codes from 0, (T,).
+        lengths: Terms of a turn, or of an average chunk of a long one, (T,).
+        speaker: Codes into `speakers`, (T,).
+        speakers: The words of each speaker's name, lower case.
+        event_time: Microseconds since 1970 UTC, (T,).
+        importance: From 0 to 1, NaN where not given, (T,).
+        asks: Whether the turn ends in a question mark, (T,).
+        kernel: Weights between neighbours.
+        coherence: How much alike adjacent turns are.
+    """
+
+    session: NDArray[np.int32]
+    lengths: Row
+    speaker: NDArray[np.int32]
+    speakers: Sequence[tuple[str, ...]]
+    event_time: NDArray[np.int64]
+    importance: Row
+    asks: NDArray[np.bool_]
+    kernel: Kernel
+    coherence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a query brings to a conversation.
+
+    Attributes:
+        cosines: Similarity of each turn in [-1, 1], (T,); `None` leaves the dense leg out.
+        postings: For each query term the turns that hold it; `None` leaves the lexical leg out.
+        words: The query's words, lower case.
+        spans: Dates it names.
+        now: The moment it is asked, microseconds since 1970 UTC.
+    """
+
+    cosines: Row | None
+    postings: Mapping[str, Postings] | None
+    words: frozenset[str] = frozenset()
+    spans: Sequence[Span] = ()
+    now: int = 0
+    candidates: NDArray[np.bool_] | None = field(default=None)
+
+
+def score(conversation: Conversation, question: Question, ranking: Ranking) -> dict[str, Row]:
+    """Score every turn; the rows of the result add up to the score.
+
+    Args:
+        conversation: The turns in sight.
+        question: What is asked of them. Its `candidates` restrict what is standardised over and
+            what neighbours may lend; rows are meaningless outside.
+        ranking: The weights.
+
+    Returns:
+        For each term that is switched on its row, (T,). `neighbours` holds everything that
+        adjacent turns added, in meaning and in words.
+    """
+    trust = _trust(conversation, ranking)
+    terms: dict[str, Row] = {}
+    neighbours = np.zeros(len(conversation.session), np.float32)
+    if question.cosines is not None and ranking.dense:
+        terms["dense"] = ranking.dense * zscore(question.cosines, question.candidates)
+        neighbours += ranking.context * trust * conversation.kernel.spread(terms["dense"])
+    if question.postings is not None and ranking.lexical:
+        own, around = _lexical(conversation, question, trust if ranking.context else 0.0)
+        terms["lexical"] = ranking.lexical * zscore(own, question.candidates)
+        neighbours += ranking.lexical * zscore(around, question.candidates) - terms["lexical"]
+        terms["session"] = ranking.session * trust * _session(conversation, question.postings)
+    terms["neighbours"] = neighbours
+    _priors(terms, conversation, question, ranking)
+    _gains(terms, conversation, question, ranking)
+    return {name: row for name, row in terms.items() if row.any()}
+
+
+def _trust(conversation: Conversation, ranking: Ranking) -> float:
+    """How far neighbours and sessions are believed in this conversation, from 0 to 1."""
+    return float(np.clip(conversation.coherence / max(ranking.coherence, 1e-9), 0, 1))
+
+
+def _lexical(conversation: Conversation, question: Question, trust: float) -> tuple[Row, Row]:
+    """BM25 of each turn by its own words, and by its neighbours' as well.
+
+    The second treats the words around as a further field of the turn: their frequencies are
+    weighted, added to the turn's own and saturated together (Robertson, Zaragoza & Taylor,
+    "Simple BM25 extension to multiple weighted fields", CIKM 2004), so that different words of
+    the question found side by side count for more than one word found twice.
+    """
+    postings, lengths = question.postings or {}, conversation.lengths
+    size, kernel = len(lengths), conversation.kernel
+    own = sum(bm25(postings, lengths).values(), np.zeros(size, np.float32))
+    if not trust:
+        return own, own
+    spread_lengths = lengths + trust * kernel.spread(lengths)
+    norm = K1 * (1 - B + B * spread_lengths / max(float(spread_lengths.mean()), 1e-9))
+    around = np.zeros(size, np.float32)
+    for documents, counts in postings.values():
+        lent_by = documents if question.candidates is None else documents[question.candidates[documents]]
+        lent = counts if question.candidates is None else counts[question.candidates[documents]]
+        frequency = trust * kernel.spread_sparse(lent_by.astype(np.int64), lent)
+        frequency[documents] += counts
+        around += idf(len(documents), size) * frequency * (K1 + 1) / (frequency + norm)
+    return own, around
+
+
+def _session(conversation: Conversation, postings: Mapping[str, Postings]) -> Row:
+    """Standardised BM25 of the session each turn lies in, taken as one document."""
+    session = conversation.session
+    count = int(session.max()) + 1 if session.size else 0
+    lengths = np.bincount(session, conversation.lengths, minlength=count).astype(np.float32)
+    whole: dict[str, Postings] = {}
+    for term, (documents, counts) in postings.items():
+        totals = np.bincount(session[documents], counts, minlength=count).astype(np.float32)
+        holding = np.flatnonzero(totals).astype(np.int32)
+        whole[term] = holding, totals[holding]
+    scores = sum(bm25(whole, lengths).values(), np.zeros(count, np.float32))
+    return zscore(scores)[session]
+
+
+def _priors(
+    terms: dict[str, Row], conversation: Conversation, question: Question, ranking: Ranking
+) -> None:
+    """Add what speaks for a turn besides its match."""
+    named = named_speakers(question.words, conversation.speakers)[conversation.speaker]
+    if ranking.speaker and named.any() and not named.all():
+        terms["speaker"] = ranking.speaker * named.astype(np.float32)
+    if ranking.length:
+        terms["length"] = ranking.length * length_prior(conversation.lengths, question.candidates)
+    if ranking.question:
+        terms["question"] = -ranking.question * conversation.asks.astype(np.float32)
+    if ranking.date and question.spans:
+        bonus = date_bonus(conversation.event_time, question.spans, days=ranking.date_days)
+        terms["date"] = ranking.date * bonus
+
+
+def _gains(
+    terms: dict[str, Row], conversation: Conversation, question: Question, ranking: Ranking
+) -> None:
+    """Add the bounded multipliers, as what they add to the sum of everything before them."""
+    if not (ranking.recency or ranking.importance):
+        return
+    base = sum(terms.values(), np.zeros(len(conversation.session), np.float32))
+    if question.candidates is not None:
+        base = np.where(question.candidates, base, base[question.candidates].min(initial=np.inf))
+    if ranking.recency:
+        gain = recency_gain(
+            conversation.event_time, now=question.now, half_life_days=ranking.recency_days
+        )
+        terms["recency"] = bounded_gain(base, gain, most=ranking.recency)
+    if ranking.importance:
+        terms["importance"] = bounded_gain(base, conversation.importance, most=ranking.importance)
