@@ -32,8 +32,12 @@ CONTRACTED: Final = frozenset(
     "there they wasn we weren what where who won wouldn you he".split()
 )
 
-_UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"  # Thai, Lao, CJK, Hangul
-_TOKEN = re.compile(rf"[{_UNSPACED}]+|(?:(?![{_UNSPACED}])\w)+(?:['’._@/:-](?:(?![{_UNSPACED}])\w)+)*")
+_UNSPACED = (
+    "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"  # Thai, Lao, CJK, Hangul
+)
+_TOKEN = re.compile(
+    rf"[{_UNSPACED}]+|(?:(?![{_UNSPACED}])\w)+(?:['’._@/:-](?:(?![{_UNSPACED}])\w)+)*"
+)
 _UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]")
 _PART = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -54,7 +58,9 @@ def _fold(text: str) -> str:
         return text
     text = unicodedata.normalize("NFKC", text)
     return "".join(
-        unicodedata.normalize("NFD", character)[0] if "\u00c0" <= character <= "\u024f" else character
+        unicodedata.normalize("NFD", character)[0]
+        if "\u00c0" <= character <= "\u024f"
+        else character
         for character in text
     )
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, overload
 
 __all__ = [
@@ -20,6 +19,7 @@ __all__ = [
     "AllScopes",
     "Attachment",
     "Context",
+    "Deletion",
     "Dropped",
     "Evidence",
     "Hit",
@@ -102,7 +102,7 @@ class Turn:
     user_id: str | None = None
     agent_id: str | None = None
     session_id: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     importance: float | None = None
 
@@ -307,3 +307,12 @@ class ImportReport:
     rejected: int
     resumed_at: int
     rejects_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What a delete did, or would do: how many turns, and which ids were not there."""
+
+    turns: int
+    missing: tuple[str, ...]
+    dry_run: bool

@@ -46,8 +46,12 @@ class Ranking:
 
     dense: float = 1.0
     lexical: float = 1.0
-    reach: float = 25.0  # a spoken turn or two: 15 to 30 measure alike, meetings like more, chats less
-    gap_minutes: float = 60.0  # web-log practice cuts sessions at 30 idle minutes; chats pause longer
+    reach: float = (
+        25.0  # a spoken turn or two: 15 to 30 measure alike, meetings like more, chats less
+    )
+    gap_minutes: float = (
+        60.0  # web-log practice cuts sessions at 30 idle minutes; chats pause longer
+    )
     context: float = 0.5  # a vector already smears over its surroundings; words do not
     coherence: float = 0.15  # five standard errors above unrelated notes; meetings begin at 0.1
     session: float = 0.25  # gentle: months-long chats change topic within a session
@@ -72,7 +76,9 @@ class Ranking:
                 raise InvalidInput(f"Ranking({name}={getattr(self, name)!r}) is bounded by 1")
         for name in ("reach", "gap_minutes", "date_days", "recency_days", "rerank_top"):
             if not getattr(self, name):
-                raise InvalidInput(f"Ranking({name}=0): must be above 0; switch a term off by its weight")
+                raise InvalidInput(
+                    f"Ranking({name}=0): must be above 0; switch a term off by its weight"
+                )
 
     @property
     def id(self) -> str:

@@ -21,7 +21,9 @@ MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name
 MONTHS |= {name[:3].lower(): number for number, name in enumerate(calendar.month_name) if name} | {
     "sept": 9
 }
-ALSO_WORDS = frozenset({"may", "march", "mar", "jan", "jun", "sept"})  # read as months if capitalised
+ALSO_WORDS = frozenset(
+    {"may", "march", "mar", "jan", "jun", "sept"}
+)  # read as months if capitalised
 DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 NAMED = re.compile(
     rf"\b(?:{DAY}\s+(?:of\s+)?)?({'|'.join(MONTHS)})\b\.?"

@@ -16,7 +16,9 @@ RRF_K = 60  # Cormack, Clarke & Buettcher 2009, section 2: "k = 60 was fixed dur
 FLAT = 1e-6  # a deviation below this is rounding: the leg says nothing, and must not be blown up
 
 
-def zscore(scores: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+def zscore(
+    scores: NDArray[np.float32], mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Standardise scores over the candidates: mean 0, deviation 1; all zeros for a flat leg.
 
     Args:
@@ -34,7 +36,9 @@ def zscore(scores: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -
     return standard if mask is None else np.where(mask, standard, np.float32(0))
 
 
-def top(scores: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+def top(
+    scores: NDArray[np.float32], k: int, *, mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
     """Indices of the k best candidates, best first; ties go to the earlier turn.
 
     Args:
@@ -43,7 +47,9 @@ def top(scores: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None = No
         mask: Which are candidates, shape (T,).
     """
     pool = np.arange(len(scores)) if mask is None else np.flatnonzero(mask)
-    if k < len(pool):  # keep every tie of the k-th best, so that the cut does not depend on the sort
+    if k < len(
+        pool
+    ):  # keep every tie of the k-th best, so that the cut does not depend on the sort
         cut = np.partition(scores[pool], len(pool) - k)[len(pool) - k]
         pool = pool[scores[pool] >= cut]
     return pool[np.argsort(-scores[pool], kind="stable")][:k]

@@ -69,7 +69,9 @@ class InvertedIndex:
         """Bytes held, the vocabulary estimated at 100 a term."""
         state = self._state
         arrays = (state.starts, state.documents, state.counts, state.lengths)
-        return sum(a.nbytes for a in arrays) + 12 * len(state.tail_terms) + 100 * len(self._vocabulary)
+        return (
+            sum(a.nbytes for a in arrays) + 12 * len(state.tail_terms) + 100 * len(self._vocabulary)
+        )
 
     def lengths(self, size: int) -> NDArray[np.float32]:
         """Terms of each of the first `size` documents, shape (size,)."""

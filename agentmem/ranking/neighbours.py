@@ -67,7 +67,9 @@ class Kernel:
             total[lag:] += weight * values[:-lag]
         return total
 
-    def spread_sparse(self, places: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def spread_sparse(
+        self, places: NDArray[np.int64], values: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """`spread` of an array that is zero but at a few places, in time of those alone."""
         size = len(self.weights[0]) + 1 if self.weights else 1
         total = np.zeros(size, np.float32)
@@ -80,7 +82,12 @@ class Kernel:
 
 
 def coherence(
-    vectors: NDArray[np.float32], kernel: Kernel, *, speaker: NDArray[np.int32], seed: int = 0
+    vectors: NDArray[np.float32],
+    kernel: Kernel,
+    *,
+    rows: NDArray[np.int64],
+    speaker: NDArray[np.int32],
+    seed: int = 0,
 ) -> float:
     """How much alike adjacent turns are, in standard deviations of two random turns' cosine.
 
@@ -88,8 +95,9 @@ def coherence(
     interviews. Each speaker's mean is taken out first, since every text starts with its speaker.
 
     Args:
-        vectors: One unit row a turn, shape (T, D).
+        vectors: Unit rows, shape (C, D).
         kernel: Weights between neighbours.
+        rows: Which row is each turn's, (T,).
         speaker: Speaker code of each turn, (T,).
         seed: Of the sample of pairs.
 
@@ -99,14 +107,15 @@ def coherence(
     if not kernel.weights:
         return 0.0
     random = np.random.default_rng(seed)
-    centre = _speaker_means(vectors, speaker, random)
+    centre = _speaker_means(vectors, rows, speaker=speaker, random=random)
 
     def cosines(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
-        a, b = vectors[first] - centre[speaker[first]], vectors[second] - centre[speaker[second]]
+        a = vectors[rows[first]] - centre[speaker[first]]
+        b = vectors[rows[second]] - centre[speaker[second]]
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         return np.einsum("ij,ij->i", a, b) / np.maximum(norms, 1e-9)
 
-    ends = random.integers(0, len(vectors), (2, 2 * SAMPLE))
+    ends = random.integers(0, len(rows), (2, 2 * SAMPLE))
     chance = cosines(*ends[:, ends[0] != ends[1]])
     total = mass = 0.0
     for lag in (lag for lag in COHERENCE_LAGS if lag <= len(kernel.weights)):
@@ -120,12 +129,15 @@ def coherence(
 
 
 def _speaker_means(
-    vectors: NDArray[np.float32], speaker: NDArray[np.int32], random: np.random.Generator
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    *,
+    speaker: NDArray[np.int32],
+    random: np.random.Generator,
 ) -> NDArray[np.float32]:
     """Mean vector of each speaker, from a sample of turns, shape (speakers, D)."""
-    size = min(len(vectors), 4 * SAMPLE)
-    sample = random.choice(len(vectors), size, replace=False)
+    sample = random.choice(len(rows), min(len(rows), 4 * SAMPLE), replace=False)
     means = np.zeros((int(speaker.max()) + 1, vectors.shape[1]), np.float32)
     counts = np.bincount(speaker[sample], minlength=len(means))
-    np.add.at(means, speaker[sample], vectors[sample])
+    np.add.at(means, speaker[sample], vectors[rows[sample]])
     return means / np.maximum(counts, 1)[:, None]

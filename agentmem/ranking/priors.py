@@ -16,7 +16,9 @@ from agentmem.ranking.fusion import zscore
 __all__ = ["bounded_gain", "date_bonus", "length_prior", "named_speakers", "recency_gain"]
 
 
-def named_speakers(words: Collection[str], speakers: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
+def named_speakers(
+    words: Collection[str], speakers: Sequence[tuple[str, ...]]
+) -> NDArray[np.bool_]:
     """Which speakers a question names by any word of their name, shape (len(speakers),).
 
     Args:
@@ -28,7 +30,9 @@ def named_speakers(words: Collection[str], speakers: Sequence[tuple[str, ...]]) 
     )
 
 
-def length_prior(lengths: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+def length_prior(
+    lengths: NDArray[np.float32], mask: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
     """Standardised logarithm of the terms a turn has: who says more tells more."""
     return zscore(np.log1p(lengths), mask)
 

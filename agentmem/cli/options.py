@@ -1,0 +1,172 @@
+"""The options that commands share, and the memory that they lead to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from agentmem.errors import ScopeRequired
+from agentmem.types import ALL, AllScopes, Scope
+
+if TYPE_CHECKING:
+    from agentmem.embedding import CachedEmbedder
+    from agentmem.memory import Memory
+
+__all__ = [
+    "Agent",
+    "AsJson",
+    "Everyone",
+    "Mode",
+    "ModeName",
+    "Model",
+    "Query",
+    "Session",
+    "Since",
+    "Store",
+    "Until",
+    "User",
+    "Where",
+    "embedder",
+    "filter_of",
+    "location",
+    "opened",
+    "scope_of",
+]
+
+_WHOSE: Final = "Whose turns"
+
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="AGENTMEM_STORE",
+        metavar="PATH",
+        help="Folder of the store, or an address such as s3://bucket/path. "
+        "Without it: agentmem's folder among your user data.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        envvar="AGENTMEM_MODEL",
+        metavar="NAME",
+        help="Name or folder of a sentence-transformers model. Default all-MiniLM-L6-v2.",
+    ),
+]
+User = Annotated[
+    str | None,
+    typer.Option(
+        "--user", envvar="AGENTMEM_USER", metavar="ID", help="The user.", rich_help_panel=_WHOSE
+    ),
+]
+Agent = Annotated[
+    str | None, typer.Option("--agent", metavar="ID", help="The agent.", rich_help_panel=_WHOSE)
+]
+Session = Annotated[
+    str | None,
+    typer.Option("--session", metavar="ID", help="The conversation.", rich_help_panel=_WHOSE),
+]
+Everyone = Annotated[
+    bool,
+    typer.Option("--all", help="Everyone's turns, in place of an id.", rich_help_panel=_WHOSE),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+Query = Annotated[str, typer.Argument(help="The question, in words.")]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Said then or later, such as 2024-05-01T09:30:00Z."),
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Said before that.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="JSON",
+        help='Only turns that match, such as {"role": "user", "metadata.n": {"gte": 3}}.',
+    ),
+]
+
+
+class ModeName(str, Enum):
+    """The values of `--mode`; a test holds them to `types.Mode`."""
+
+    hybrid = "hybrid"
+    dense = "dense"
+    lexical = "lexical"
+
+
+Mode = Annotated[ModeName, typer.Option(help="By meaning and words, by meaning, or by words.")]
+
+
+def scope_of(
+    *, user: str | None, agent: str | None, session: str | None, everyone: bool
+) -> Scope | AllScopes:
+    """Return the scope that the options name.
+
+    Raises:
+        ScopeRequired: They name nobody.
+    """
+    scope = Scope(user, agent, session)
+    if everyone and not scope.is_empty:
+        raise typer.BadParameter("give either --all or ids, not both", param_hint="--all")
+    if everyone:
+        return ALL
+    if scope.is_empty:
+        raise ScopeRequired(
+            "nobody was named, so this would reach every user's turns. Give --user, --agent or "
+            "--session, or --all to mean everyone."
+        )
+    return scope
+
+
+def filter_of(where: str | None) -> dict[str, Any] | None:
+    """Read the JSON of `--where`; whether it is a filter is for the memory to say."""
+    if where is None:
+        return None
+    try:
+        value: dict[str, Any] = json.loads(where)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"this is no JSON: {error}", param_hint="--where") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter('write an object like {"role": "user"}', param_hint="--where")
+    return value
+
+
+def location(store: str | None) -> str:
+    """Return where the store is; the default is named on a terminal, so that nobody wonders."""
+    if store is not None:
+        return store
+    from platformdirs import user_data_dir
+
+    default = user_data_dir("agentmem", appauthor=False)
+    if sys.stderr.isatty():
+        typer.echo(f"store: {default} (--store or AGENTMEM_STORE names another)", err=True)
+    return default
+
+
+@contextmanager
+def opened(
+    store: str | None, *, model: str | None, read_only: bool = True, create: bool = False
+) -> Iterator[Memory]:
+    """Open the store for one command."""
+    from agentmem.memory import Memory
+
+    with Memory.open(
+        location(store), embedder=embedder(model), create=create, read_only=read_only
+    ) as memory:
+        yield memory
+
+
+@lru_cache(maxsize=4)
+def embedder(model: str | None) -> CachedEmbedder:
+    """Return the embedder of a model, the same one for the life of the process."""
+    from agentmem.embedding import CachedEmbedder, SentenceTransformerEmbedder
+
+    return CachedEmbedder(SentenceTransformerEmbedder(model))

@@ -1,0 +1,92 @@
+"""The formats an evaluation can read, by name, and the one door through which they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from agentmem.errors import InvalidInput
+from agentmem.evaluation.bfcl_memory import load_bfcl_memory
+from agentmem.evaluation.datasets import Dataset
+from agentmem.evaluation.locomo import load_locomo
+from agentmem.evaluation.own_data import load_own
+from agentmem.evaluation.qmsum import load_qmsum
+
+__all__ = ["FORMATS", "Format", "load_dataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one source is read.
+
+    Attributes:
+        read: From a path to a Dataset.
+        expects: The publisher's file or folder, for people.
+        ks: Depths that its results are usually read at.
+    """
+
+    read: Callable[[Path], Dataset]
+    expects: str
+    ks: tuple[int, ...] = (1, 5, 10, 20)
+
+
+FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
+    {
+        "locomo": Format(
+            load_locomo,
+            "LoCoMo's locomo10.json (github.com/snap-research/locomo): a JSON list of samples "
+            "with `sample_id`, `conversation` and `qa`",
+        ),
+        "qmsum": Format(
+            load_qmsum,
+            "a file of QMSum's data/ALL/jsonl (github.com/Yale-LILY/QMSum): JSON lines with "
+            "`meeting_transcripts` and `specific_query_list`",
+            ks=(1, 5, 10, 20, 50),  # evidence is 23 turns long in the median
+        ),
+        "bfcl-memory": Format(
+            load_bfcl_memory,
+            "the data folder of the Berkeley Function-Calling Leaderboard v4 (package bfcl-eval): "
+            "BFCL_v4_memory.json, possible_answer/ and memory_prereq_conversation/",
+        ),
+        "jsonl": Format(
+            load_own,
+            "JSON lines, one conversation each: `id`, `messages` as Memory.add takes them, and "
+            "`questions` with `question`, `gold` (ids of messages) and optionally `category`",
+        ),
+    }
+)
+
+
+def load_dataset(name: str, path: str | Path) -> Dataset:
+    """Read a data set from the publisher's own file or folder.
+
+    Args:
+        name: One of `FORMATS`.
+        path: Where it lies; see `Format.expects`.
+
+    Returns:
+        The data set, with at least one question.
+
+    Raises:
+        InvalidInput: The name is unknown, or the path does not hold that format.
+    """
+    if name not in FORMATS:
+        raise InvalidInput(f"{name!r} is no known data set; choose one of {', '.join(FORMATS)}")
+    expected = f"Expected for {name!r}: {FORMATS[name].expects}."
+    try:
+        dataset = FORMATS[name].read(Path(path))
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}. {expected}") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # Loaders read fields as the publisher writes them; whatever is missing or of another
+        # type means that this is another file.
+        what = f"{type(error).__name__}: {error}"
+        raise InvalidInput(
+            f"{path} does not have the expected fields ({what}). {expected}"
+        ) from error
+    if not dataset.questions:
+        raise InvalidInput(f"{path} holds no question with evidence. {expected}")
+    return dataset

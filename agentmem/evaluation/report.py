@@ -1,0 +1,175 @@
+"""What an evaluation found: means with intervals by system and category, and every answer.
+
+Plain values that turn into JSON. Apart from the times, the same run gives the same report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from agentmem.evaluation.metrics import bootstrap_ci
+
+__all__ = ["Estimate", "Report", "Row", "SystemResult", "TableRow", "summarise"]
+
+_DIGITS: Final = 6  # of every number in JSON: more would be noise
+_FAILURE_DEPTH: Final = 10  # failures are judged at the usual k of a search, if it was measured
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over questions and its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question as one system answered it.
+
+    Attributes:
+        conversation: Id of the conversation it is about.
+        question: The question.
+        category: The kind of question.
+        gold: Ids that should be found, sorted.
+        retrieved: Ids that were found, best first.
+        metrics: Each measure of this answer.
+    """
+
+    conversation: str
+    question: str
+    category: str
+    gold: tuple[str, ...]
+    retrieved: tuple[str, ...]
+    metrics: Mapping[str, float]
+
+    def rank(self, key: str) -> int | None:
+        """Return the place of a turn among the retrieved, from 1, or None."""
+        return self.retrieved.index(key) + 1 if key in self.retrieved else None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemResult:
+    """One system's figures.
+
+    Attributes:
+        name: Name of the system.
+        about: One line on what it does.
+        config_id: Hash of its ranking configuration, where there is a single one.
+        overall: Each measure over all questions.
+        categories: The same for each category of questions.
+        milliseconds: Median wall time of each phase of a search and of the `total`. Questions
+            are encoded once and cached, so the system asked first alone shows what that costs.
+        rows: Every question with its answer, in the order of the data set.
+    """
+
+    name: str
+    about: str
+    config_id: str | None
+    overall: Mapping[str, Estimate]
+    categories: Mapping[str, Mapping[str, Estimate]]
+    milliseconds: Mapping[str, float]
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One line of a printed report; `category` is None for all questions together."""
+
+    category: str | None
+    questions: int
+    metric: str
+    values: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of one evaluation.
+
+    Attributes:
+        dataset: Name of the data set's format.
+        conversations: How many were searched, each on its own.
+        turns: How many turns they have.
+        questions: How many questions were asked in each category.
+        notes: What the loader dropped or guessed, counted by reason.
+        ks: The depths measured.
+        systems: Results, the product first.
+        passport: The embedding space.
+        seconds_adding: Wall time to add all turns; 0 where they were already in the store.
+        versions: Of the packages that decide the result.
+    """
+
+    dataset: str
+    conversations: int
+    turns: int
+    questions: Mapping[str, int]
+    notes: Mapping[str, int]
+    ks: Sequence[int]
+    systems: Sequence[SystemResult]
+    passport: Mapping[str, Any]
+    seconds_adding: float
+    versions: Mapping[str, str]
+
+    def to_dict(self, *, rows: bool = True) -> dict[str, Any]:
+        """Return values ready for JSON; `rows=False` leaves the single questions out."""
+        values: dict[str, Any] = _plain(asdict(self))
+        if not rows:
+            for system in values["systems"]:
+                del system["rows"]
+        return values
+
+    def table(self) -> list[TableRow]:
+        """Return each measure with every system side by side: by category, then overall."""
+        total = sum(self.questions.values())
+        lines: list[TableRow] = []
+        if len(self.questions) > 1:
+            for category, count in self.questions.items():
+                results = {one.name: one.categories[category] for one in self.systems}
+                lines += _lines(category, questions=count, results=results)
+        overall = {one.name: one.overall for one in self.systems}
+        return lines + _lines(None, questions=total, results=overall)
+
+    def failures(self, limit: int, *, system: str | None = None) -> list[Row]:
+        """Return the questions answered worst: lowest recall, then lowest reciprocal rank.
+
+        Args:
+            limit: At most so many.
+            system: Whose answers; default the first system's.
+        """
+        chosen = next(one for one in self.systems if system in (None, one.name))
+        depth = _FAILURE_DEPTH if _FAILURE_DEPTH in self.ks else max(self.ks)
+        missed = [row for row in chosen.rows if row.metrics[f"recall@{depth}"] < 1]
+        missed.sort(key=lambda row: (row.metrics[f"recall@{depth}"], row.metrics["mrr"]))
+        return missed[:limit]
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Estimate]:
+    """Average each measure over questions, with intervals that resample the questions."""
+    names = list(rows[0].metrics)
+    values = np.array([[row.metrics[name] for name in names] for row in rows])
+    low, high = bootstrap_ci(values)
+    columns = zip(names, values.mean(axis=0), low, high, strict=True)
+    return {name: Estimate(float(m), float(lo), float(hi)) for name, m, lo, hi in columns}
+
+
+def _lines(
+    category: str | None, *, questions: int, results: Mapping[str, Mapping[str, Estimate]]
+) -> list[TableRow]:
+    metrics = next(iter(results.values()))
+    return [
+        TableRow(category, questions, metric, {name: one[metric] for name, one in results.items()})
+        for metric in metrics
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return round(value, _DIGITS) if isinstance(value, float) else value

@@ -1,0 +1,232 @@
+"""The evaluation of a memory: adds conversations, asks their questions, measures the answers.
+
+Takes a Dataset, gives a Report. Every conversation is stored under a user of its own and searched
+in that scope, through the same public calls an application makes.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from agentmem.errors import InvalidInput
+from agentmem.evaluation.datasets import Conversation, Dataset, Question
+from agentmem.evaluation.metrics import measure
+from agentmem.evaluation.report import Report, Row, SystemResult, summarise
+from agentmem.evaluation.systems import BASELINES, PRODUCT, Answer, System
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from agentmem.memory import Memory
+    from agentmem.protocols import Embedder
+
+__all__ = ["DEFAULT_KS", "evaluate"]
+
+DEFAULT_KS: Final = (1, 5, 10, 20, 50)  # 50 for evidence that is dozens of turns long, as QMSum's
+_MAX_K: Final = 1000  # far deeper than anyone reads; keeps a typing error from fetching everything
+_PACKAGES: Final = ("agentmem", "lancedb", "sentence-transformers", "torch", "numpy")
+
+
+def evaluate(
+    dataset: Dataset,
+    *,
+    embedder: Embedder | None = None,
+    baselines: bool = False,
+    systems: Sequence[System] = (PRODUCT,),
+    ks: Sequence[int] = DEFAULT_KS,
+    path: str | Path | None = None,
+    progress: bool = True,
+) -> Report:
+    """Measure how well a memory finds the evidence of questions.
+
+    Args:
+        dataset: From `load_dataset`, or made by hand.
+        embedder: The embedder to evaluate; the product's default otherwise.
+        baselines: Also ask dense alone, lexical alone, and their plain fusions.
+        systems: What to ask first; the product's defaults unless given.
+        ks: Depths to measure at.
+        path: Folder of the store, kept and used again with the same data; a temporary one
+            otherwise.
+        progress: Show a progress bar on a terminal's standard error.
+
+    Returns:
+        Means with 95 % bootstrap intervals by system and category, and every single answer.
+
+    Raises:
+        InvalidInput: A depth is out of range, there is no question, two systems share a name, or
+            the store at `path` holds other turns of these users.
+    """
+    chosen = [*systems, *(BASELINES if baselines else ())]
+    depths = _depths(ks)
+    _check(dataset, systems=chosen)
+    with (
+        _store(path, embedder=embedder) as memory,
+        _progress(shown=progress) as bar,
+    ):
+        seconds = _add_all(memory, dataset=dataset, bar=bar)
+        results = [
+            _ask_all(memory, dataset=dataset, system=one, ks=depths, bar=bar) for one in chosen
+        ]
+        passport = memory.stats().passport
+    return Report(
+        dataset=dataset.name,
+        conversations=len(dataset.conversations),
+        turns=dataset.turns,
+        questions=_by_category(dataset),
+        notes=dict(dataset.notes),
+        ks=depths,
+        systems=results,
+        passport={"id": passport.id, **asdict(passport)},
+        seconds_adding=seconds,
+        versions=_versions(),
+    )
+
+
+def _depths(ks: Sequence[int]) -> tuple[int, ...]:
+    depths = tuple(sorted(set(ks)))
+    if not depths or depths[0] < 1 or depths[-1] > _MAX_K:
+        raise InvalidInput(f"ks must be numbers from 1 to {_MAX_K}, such as (1, 5, 10); got {ks!r}")
+    return depths
+
+
+def _check(dataset: Dataset, *, systems: Sequence[System]) -> None:
+    if not dataset.questions:
+        raise InvalidInput(
+            f"data set {dataset.name!r} has no questions, so nothing can be measured"
+        )
+    ids = [conversation.id for conversation in dataset.conversations]
+    names = [system.name for system in systems]
+    for what, given in (("conversation", ids), ("system", names)):
+        if repeated := [name for name, count in Counter(given).items() if count > 1]:
+            raise InvalidInput(f"{what} {repeated[0]!r} is there twice; give each its own name")
+
+
+@contextmanager
+def _store(path: str | Path | None, *, embedder: Embedder | None) -> Iterator[Memory]:
+    from agentmem.memory import Memory  # here, so that reading data sets never loads LanceDB
+
+    if path is not None:
+        with Memory.open(path, embedder=embedder) as memory:
+            yield memory
+        return
+    with (
+        TemporaryDirectory(prefix="agentmem-eval-") as folder,
+        Memory.open(folder, embedder=embedder) as memory,
+    ):
+        yield memory
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)  # standard output is the report's
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    disabled = not (shown and console.is_terminal)
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=disabled) as bar:
+        yield bar
+
+
+def _add_all(memory: Memory, *, dataset: Dataset, bar: Progress) -> float:
+    task = bar.add_task("adding turns", total=dataset.turns)
+    started = time.perf_counter()
+    added = False
+    for conversation in dataset.conversations:
+        added |= _add(memory, conversation=conversation)
+        bar.advance(task, len(conversation.messages))
+    return time.perf_counter() - started if added else 0.0
+
+
+def _add(memory: Memory, *, conversation: Conversation) -> bool:
+    wanted = len(conversation.messages)
+    found = memory.count(user_id=conversation.id)
+    if found not in (0, wanted):
+        raise InvalidInput(
+            f"the store holds {found} turns of user {conversation.id!r}, and the conversation has "
+            f"{wanted}: it was filled with other data or interrupted. Evaluate into an empty folder"
+        )
+    if not found:
+        memory.add(list(conversation.messages), user_id=conversation.id)
+    return not found
+
+
+def _ask_all(
+    memory: Memory, *, dataset: Dataset, system: System, ks: Sequence[int], bar: Progress
+) -> SystemResult:
+    rows: list[Row] = []
+    spent: defaultdict[str, list[float]] = defaultdict(list)
+    config_id = None
+    task = bar.add_task(f"asking {system.name}", total=dataset.questions)
+    for conversation in dataset.conversations:
+        for question in conversation.questions:
+            started = time.perf_counter()
+            answer = system.ask(memory, question.text, user_id=conversation.id, k=max(ks))
+            spent["total"].append((time.perf_counter() - started) * 1000)
+            for phase, milliseconds in answer.milliseconds.items():
+                spent[phase].append(milliseconds)
+            config_id = answer.config_id
+            rows.append(_row(conversation.id, question, answer=answer, ks=ks))
+            bar.advance(task)
+    return SystemResult(
+        name=system.name,
+        about=system.about,
+        config_id=config_id,
+        overall=summarise(rows),
+        categories={
+            category: summarise([row for row in rows if row.category == category])
+            for category in _by_category(dataset)
+        },
+        milliseconds={phase: median(values) for phase, values in spent.items()},
+        rows=rows,
+    )
+
+
+def _row(conversation: str, question: Question, *, answer: Answer, ks: Sequence[int]) -> Row:
+    return Row(
+        conversation=conversation,
+        question=question.text,
+        category=question.category,
+        gold=tuple(sorted(question.gold)),
+        retrieved=tuple(answer.ids),
+        metrics=measure(answer.ids, question.gold, ks=ks),
+    )
+
+
+def _by_category(dataset: Dataset) -> dict[str, int]:
+    counts = Counter(
+        question.category
+        for conversation in dataset.conversations
+        for question in conversation.questions
+    )
+    return dict(sorted(counts.items()))
+
+
+def _versions() -> dict[str, str]:
+    installed = {package: _version(package) for package in _PACKAGES}
+    return {"python": platform.python_version()} | {
+        package: version for package, version in installed.items() if version is not None
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # a checkout that was never installed, for instance
+        return None

@@ -1,0 +1,171 @@
+"""The write path: messages to turns, pieces, vectors and terms, and one commit.
+
+What `add` returned is durable, and findable by meaning and by word. Everything is checked and
+embedded before anything is written, so a bad message or a failing model leaves the store as it was.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Final, Literal, TypeAlias
+
+import uuid_utils
+
+from agentmem.analysis import stored_terms
+from agentmem.errors import InvalidInput
+from agentmem.messages import embedding_text, gathered, is_undated, to_turns
+from agentmem.protocols import Embedder
+from agentmem.storage.schema import turn_key, turn_rows
+from agentmem.storage.turns import Store
+from agentmem.telemetry import scope_attributes, span
+from agentmem.types import Scope, Turn
+
+__all__ = ["Added", "Clock", "OnConflict", "Writer"]
+
+OnConflict: TypeAlias = Literal["error", "replace"]
+MICROSECOND: Final = timedelta(microseconds=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class Added:
+    """What one write did: the ids in order of the messages, and how many were new."""
+
+    __slots__ = ("ids", "stored", "unchanged")
+
+    def __init__(self, ids: list[str], *, stored: int) -> None:
+        self.ids = ids
+        self.stored = stored
+        self.unchanged = len(ids) - stored
+
+
+class Clock:
+    """The present, never the same twice: ingestion times order what is written within a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = EPOCH
+
+    def reserve(self, size: int) -> datetime:
+        """Return a moment such that it and the `size` microseconds after it are the caller's."""
+        with self._lock:
+            start = max(datetime.now(timezone.utc), self._last + MICROSECOND)
+            self._last = start + size * MICROSECOND
+        return start
+
+    @staticmethod
+    def now() -> int:
+        """Return the present in microseconds since 1970 UTC."""
+        return (datetime.now(timezone.utc) - EPOCH) // MICROSECOND
+
+
+class Writer:
+    """Writes turns into one store.
+
+    Args:
+        store: Where to.
+        embedder: Of the space the store is written in.
+        clock: Gives ingestion times.
+    """
+
+    def __init__(self, store: Store, *, embedder: Embedder, clock: Clock) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._clock = clock
+
+    def add(self, messages: object, *, scope: Scope, on_conflict: OnConflict = "error") -> Added:
+        """Store messages in one commit.
+
+        Args:
+            messages: Anything `messages.to_turns` reads.
+            scope: Whose they are.
+            on_conflict: What to do with an id that is taken by another content.
+
+        Raises:
+            InvalidInput: A message cannot be stored, or an id is taken by another content.
+            EmbeddingFailed: The model gave no usable vectors.
+            StoreError: The commit failed.
+        """
+        if on_conflict not in ("error", "replace"):
+            raise InvalidInput(f"on_conflict={on_conflict!r}: pass 'error' or 'replace'.")
+        attributes = scope_attributes(scope) | {"gen_ai.memory.store.id": self._store.name}
+        with span("create_memory", attributes) as current:
+            turns, made = self._read(messages, scope)
+            fresh, taken = self._sorted(turns, made, on_conflict=on_conflict)
+            if fresh or taken:
+                self._write(fresh, taken, made)
+            current.set_attribute("gen_ai.memory.record.count", len(fresh) + len(taken))
+        return Added([turn.id for turn in turns], stored=len(fresh) + len(taken))
+
+    def _read(self, messages: object, scope: Scope) -> tuple[list[Turn], set[str]]:
+        """Return the turns, and which ids were made here and so cannot be taken."""
+        messages = gathered(messages)
+        made: set[str] = set()
+
+        def new_id() -> str:
+            made.add(identity := str(uuid_utils.uuid7()))
+            return identity
+
+        now = self._clock.reserve(len(messages) if isinstance(messages, list) else 1)
+        return to_turns(messages, scope=scope, now=now, new_id=new_id), made
+
+    def _sorted(
+        self, turns: list[Turn], made: set[str], *, on_conflict: OnConflict
+    ) -> tuple[dict[str, Turn], dict[str, Turn]]:
+        """Return by key the turns that are new, and those that replace a stored one."""
+        by_key = {
+            turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id): turn for turn in turns
+        }
+        known = {key: turn for key, turn in by_key.items() if turn.id not in made}
+        stored = self._store.turns_by_key(list(known)) if known else {}
+        fresh = {key: turn for key, turn in by_key.items() if key not in stored}
+        changed = {key: known[key] for key in stored if not _same(known[key], stored[key])}
+        if changed and on_conflict == "error":
+            raise _taken(next(iter(changed.values())), len(changed))
+        return fresh, {key: _instead(turn, stored[key]) for key, turn in changed.items()}
+
+    def _write(self, fresh: dict[str, Turn], taken: dict[str, Turn], made: set[str]) -> None:
+        turns = [*fresh.values(), *taken.values()]
+        texts = [embedding_text(turn) for turn in turns]
+        prefixes, bodies = [prefix for prefix, _ in texts], [body for _, body in texts]
+        pieces = self._embedder.split(bodies, prefixes=prefixes)
+        embedded = [p + piece for p, parts in zip(prefixes, pieces, strict=True) for piece in parts]
+        rows = turn_rows(
+            turns,
+            pieces=pieces,
+            lexemes=[stored_terms(piece) for parts in pieces for piece in parts],
+            vectors=self._embedder.embed(embedded, kind="document"),
+        )
+        if taken:
+            self._store.replace(list(taken), rows)
+        elif all(turn.id in made for turn in turns):
+            self._store.append(rows)
+        else:
+            self._store.insert_absent(rows)
+
+
+def _same(given: Turn, stored: Turn) -> bool:
+    """Whether a turn that comes again says what is stored.
+
+    The session is part of it; the time of ingestion is not, nor the time of an undated message,
+    which is the time of ingestion.
+    """
+    times = {"ingested_at": stored.ingested_at}
+    if is_undated(given):
+        times["event_time"] = stored.event_time
+    return replace(given, **times) == replace(stored)  # type: ignore[arg-type]
+
+
+def _instead(given: Turn, stored: Turn) -> Turn:
+    """The turn that takes a stored one's place, and with it its time of ingestion."""
+    said_at = stored.event_time if is_undated(given) else given.event_time
+    return replace(given, event_time=said_at, ingested_at=stored.ingested_at)
+
+
+def _taken(turn: Turn, count: int) -> InvalidInput:
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    return InvalidInput(
+        f"the id {turn.id!r} is taken by another message{more}, and nothing was stored. Give the "
+        "new message its own id, or pass on_conflict='replace' to put it in the old one's place."
+    )

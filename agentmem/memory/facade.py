@@ -1,0 +1,267 @@
+"""`Memory`: a conversation memory in a folder. Constructs, owns and delegates."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Final
+
+from agentmem.administration import Administrator
+from agentmem.embedding import CachedEmbedder, SentenceTransformerEmbedder
+from agentmem.ingest import Clock, OnConflict, Writer
+from agentmem.memory.parts import Parts
+from agentmem.memory.records import Moment, Records, Where, as_filter, as_moment
+from agentmem.protocols import Embedder, Reranker, TokenCounter
+from agentmem.ranking import Ranking
+from agentmem.retrieval import Neighbours, Packer, Request, Searcher, hits_for
+from agentmem.scopes import Bound
+from agentmem.storage.resident import Residents
+from agentmem.storage.turns import Store
+from agentmem.tokens import TiktokenCounter
+from agentmem.types import AllScopes, Context, Mode, Recall, Scope
+
+__all__ = ["Memory"]
+
+RESIDENT_BYTES: Final = (
+    1 << 30
+)  # about 500,000 turns at 384 dimensions; a larger scope is read anew
+
+
+class Memory(Records):
+    """A memory of conversations, kept in a folder or a bucket.
+
+    Made by `Memory.open`. Several threads may share one; several processes may open the same
+    store. Every read names a `user_id`, an `agent_id` or a `session_id`, or says `scope=ALL`.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        embedder: Embedder | None = None,
+        ranking: Ranking | None = None,
+        reranker: Reranker | None = None,
+        token_counter: TokenCounter | None = None,
+        create: bool = True,
+        read_only: bool = False,
+        resident_bytes: int = RESIDENT_BYTES,
+    ) -> Memory:
+        """Open a store, or create one.
+
+        Args:
+            path: A folder, or an address such as `s3://bucket/path`.
+            embedder: Makes the vectors; all-MiniLM-L6-v2 if None.
+            ranking: Weights of every search that does not bring its own.
+            reranker: Reorders the best hits of every search, such as `CrossEncoderReranker`.
+            token_counter: Counts the tokens of contexts; tiktoken's `cl100k_base` if None.
+            create: Whether to create a store where there is none.
+            read_only: Refuse every write.
+            resident_bytes: How much memory may hold columns of the scopes last searched.
+
+        Raises:
+            StoreNotFound: The folder holds something else, or nothing and `create` is False.
+            EmbedderMismatch: The store was written by another embedder.
+            SchemaTooNew: The store was written by a newer agentmem.
+            StoreError: The folder cannot be read or made.
+            EmbeddingFailed: The model's files cannot be found.
+        """
+        given = SentenceTransformerEmbedder() if embedder is None else embedder
+        cached = given if isinstance(given, CachedEmbedder) else CachedEmbedder(given)
+        store = Store.open(
+            path, passport=lambda: cached.passport, create=create, read_only=read_only
+        )
+        residents = Residents(store, max_bytes=resident_bytes)
+        clock = Clock()
+        searcher = Searcher(store, residents, embedder=cached, reranker=reranker, now=clock.now)
+        counter = TiktokenCounter() if token_counter is None else token_counter
+        parts = Parts(
+            store=store,
+            residents=residents,
+            embedder=cached,
+            ranking=Ranking() if ranking is None else ranking,
+            writer=Writer(store, embedder=cached, clock=clock),
+            searcher=searcher,
+            packer=Packer(store, searcher, counter=counter),
+            administrator=Administrator(store),
+        )
+        return cls(parts, Bound())
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        scope = "" if self._bound.scope.is_empty else f", {self._bound.scope}"
+        return f"Memory({self._parts.store.name!r}{scope})"
+
+    def close(self) -> None:
+        """Let go of the store. What was added is durable without it."""
+        self._parts.store.close()
+
+    def scoped(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Memory:
+        """Return a handle on the same store that cannot leave a scope: hand it to a request.
+
+        Raises:
+            InvalidInput: An id is none, or would leave this handle's own scope.
+            ScopeRequired: No id was given.
+        """
+        scope = self._bound.reading(Scope(user_id, agent_id, session_id), None)
+        assert isinstance(scope, Scope)
+        return Memory(self._parts, Bound(scope))
+
+    def add(
+        self,
+        messages: object,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        on_conflict: OnConflict = "error",
+    ) -> list[str]:
+        """Store messages, exactly as they are.
+
+        Durable when it returns, and findable at once. All of the messages are stored, or none.
+
+        Args:
+            messages: Text, one message, or several: dictionaries with `role`, `content` and
+                perhaps `name`, `id`, `created_at`, `metadata`, `attachments`, `importance`;
+                dataclasses, pydantic models or chat-library messages with those fields.
+            user_id: Whose memory this is.
+            agent_id: Which agent's.
+            session_id: Which conversation's.
+            on_conflict: What to do with an id that is taken by another content: "error", or
+                "replace" it. The same content under its own id is stored once.
+
+        Returns:
+            The ids, in order of the messages.
+
+        Raises:
+            InvalidInput: A message cannot be stored as it is, or its id is taken.
+            EmbeddingFailed: The model gave no usable vectors.
+            StoreError: The write failed; nothing was stored.
+        """
+        scope = self._bound.narrowed(Scope(user_id, agent_id, session_id))
+        return self._parts.writer.add(messages, scope=scope, on_conflict=on_conflict).ids
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        scope: Scope | AllScopes | None = None,
+        k: int = 10,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        where: Where | None = None,
+        mode: Mode = "hybrid",
+        explain: bool = False,
+        ranking: Ranking | None = None,
+    ) -> Recall:
+        """Find the turns that answer a question.
+
+        Args:
+            query: The question, in words.
+            user_id: Whose turns; likewise `agent_id`, `session_id`. At least one is needed.
+            agent_id: See `user_id`.
+            session_id: See `user_id`.
+            scope: `ALL` to search everyone's turns.
+            k: How many hits at most.
+            since: Only turns said at this moment or later; an aware datetime or ISO text.
+            until: Only turns said before this moment.
+            where: Only turns that match: `field("metadata.topic") == "travel"`, or the same as
+                a dictionary `{"metadata.topic": "travel"}`. Filters act before the ranking.
+            mode: "hybrid", or one leg alone: "dense" (meaning) or "lexical" (words).
+            explain: Whether each hit brings its evidence.
+            ranking: Other weights than the handle's.
+
+        Raises:
+            ScopeRequired: No scope was named.
+            InvalidInput: The query, k, a time or the filter cannot be used.
+            EmbeddingFailed: The query could not be embedded.
+            StoreError: The store could not be read.
+        """
+        reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
+        return self._parts.searcher.search(
+            Request(
+                query=query,
+                scope=reading,
+                k=k,
+                mode=mode,
+                ranking=ranking or self._parts.ranking,
+                since=as_moment(since, "since"),
+                until=as_moment(until, "until"),
+                where=as_filter(where),
+                explain=explain,
+            )
+        )
+
+    def context(
+        self,
+        query: str,
+        *,
+        max_tokens: int,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        scope: Scope | AllScopes | None = None,
+        neighbours: Neighbours = "auto",
+        k: int | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        where: Where | None = None,
+        mode: Mode = "hybrid",
+        ranking: Ranking | None = None,
+    ) -> Context:
+        """Find the turns that answer a question, and pack them into a token budget.
+
+        Args:
+            query: The question, in words.
+            max_tokens: The budget for `.text`, never exceeded.
+            user_id: Whose turns; likewise `agent_id`, `session_id`. At least one is needed.
+            agent_id: See `user_id`.
+            session_id: See `user_id`.
+            scope: `ALL` to search everyone's turns.
+            neighbours: "auto" brings the answer to a question and the question to an answer;
+                a number brings as many turns on each side of a hit; 0 brings none.
+            k: How many hits to consider at most; as many as the budget could hold if None.
+            since: Only turns said at this moment or later.
+            until: Only turns said before this moment.
+            where: Only turns that match a filter.
+            mode: As in `search`.
+            ranking: Other weights than the handle's.
+
+        Raises:
+            ScopeRequired: No scope was named.
+            InvalidInput: The budget, the query or a filter cannot be used.
+            MissingDependency: The tokenizer's vocabulary is not to be had.
+            EmbeddingFailed: The query could not be embedded.
+            StoreError: The store could not be read.
+        """
+        reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
+        request = Request(
+            query=query,
+            scope=reading,
+            k=hits_for(max_tokens) if k is None else k,
+            mode=mode,
+            ranking=ranking or self._parts.ranking,
+            since=as_moment(since, "since"),
+            until=as_moment(until, "until"),
+            where=as_filter(where),
+        )
+        return self._parts.packer.pack(request, max_tokens=max_tokens, neighbours=neighbours)

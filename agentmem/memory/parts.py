@@ -1,0 +1,29 @@
+"""What the handles of one store share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentmem.administration import Administrator
+from agentmem.ingest import Writer
+from agentmem.protocols import Embedder
+from agentmem.ranking import Ranking
+from agentmem.retrieval import Packer, Searcher
+from agentmem.storage.resident import Residents
+from agentmem.storage.turns import Store
+
+__all__ = ["Parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the handles of one store share."""
+
+    store: Store
+    residents: Residents
+    embedder: Embedder
+    ranking: Ranking
+    writer: Writer
+    searcher: Searcher
+    packer: Packer
+    administrator: Administrator

@@ -1,0 +1,22 @@
+"""Anything message-like becomes a `Turn`, or is refused with its place, field and repair.
+
+Takes text, mappings, dataclasses, pydantic models, chat-library messages and turns. Pure: the
+time and the ids are arguments. Content is never altered; what cannot be text (images, inline
+files) becomes an attachment, and tool calls become metadata.
+"""
+
+from __future__ import annotations
+
+from agentmem.messages.model import MAX_METADATA_BYTES, MAX_TEXT_BYTES
+from agentmem.messages.shapes import gathered
+from agentmem.messages.turns import TEXT_FORMAT, embedding_text, is_undated, to_turns
+
+__all__ = [
+    "MAX_METADATA_BYTES",
+    "MAX_TEXT_BYTES",
+    "TEXT_FORMAT",
+    "embedding_text",
+    "gathered",
+    "is_undated",
+    "to_turns",
+]

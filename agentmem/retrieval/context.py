@@ -1,0 +1,228 @@
+"""A search packed into a token budget: whole turns, in order, with dates and speakers.
+
+The best hits are taken first and laid out chronologically; a question brings its answer along
+and an answer its question. The count is exact, by the tokenizer given, and never exceeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from agentmem.errors import InvalidInput
+from agentmem.protocols import TokenCounter
+from agentmem.retrieval.search import Found, Request, Searcher
+from agentmem.storage.turns import Store
+from agentmem.types import Context, Dropped, Hit, Turn
+
+__all__ = ["Neighbours", "Packer", "hits_for", "render"]
+
+Neighbours: TypeAlias = int | Literal["auto"]
+MOST_NEIGHBOURS: Final = 10  # a screenful on each side; more is `memory.turns(session_id=...)`
+TOKENS_A_TURN: Final = 12  # shorter than almost any line: bounds how many hits a budget could hold
+MOST_HITS: Final = 400
+PLAIN_ROLES: Final = ("user", "assistant")  # a stored system or tool message gets no such power
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A hit and the neighbours that complete it."""
+
+    hit: Hit
+    place: int
+    beside: tuple[int, ...]
+
+
+class Packer:
+    """Packs searches of one store.
+
+    Args:
+        store: Where the turns are.
+        searcher: Searches it.
+        counter: Counts the tokens of the reader.
+    """
+
+    def __init__(self, store: Store, searcher: Searcher, *, counter: TokenCounter) -> None:
+        self._store = store
+        self._searcher = searcher
+        self._counter = counter
+
+    def pack(self, request: Request, *, max_tokens: int, neighbours: Neighbours) -> Context:
+        """Search, and pack what was found.
+
+        Args:
+            request: The search; its `k` is taken as the most hits to consider.
+            max_tokens: The budget of the text.
+            neighbours: "auto" completes questions and answers; a number takes as many turns
+                on each side; 0 takes the hits alone.
+
+        Raises:
+            InvalidInput: The budget or `neighbours` cannot be used; see also `Searcher.search`.
+        """
+        _check(max_tokens, neighbours)
+        found = self._searcher.found(request)
+        units, duplicates = _distinct(found)
+        units = [_with_neighbours(found, unit, neighbours) for unit in units]
+        turns = self._turns(found, units)
+        chosen, left = self._chosen(units, turns, max_tokens=max_tokens)
+        return self._context(chosen, left, duplicates, turns=turns, max_tokens=max_tokens)
+
+    def _turns(self, found: Found, units: Iterable[_Unit]) -> dict[int, Turn]:
+        """Every turn that may be used, by place; neighbours deleted meanwhile are left out."""
+        turns = {unit.place: unit.hit.turn for unit in units}
+        places = sorted({p for unit in units for p in unit.beside if p not in turns})
+        rows = found.sight.columns.head_row[found.sight.rows[places]] if places else ()
+        read = self._store.turns_by_row(rows) if places else {}
+        turns |= {p: read[int(r)] for p, r in zip(places, rows, strict=True) if int(r) in read}
+        return turns
+
+    def _chosen(
+        self, units: list[_Unit], turns: Mapping[int, Turn], *, max_tokens: int
+    ) -> tuple[list[tuple[_Unit, tuple[int, ...]]], list[_Unit]]:
+        """Take units best first while they fit, without their neighbours if need be."""
+        costs: dict[int, int] = {}
+        headers: dict[object, int] = {}
+        taken: set[int] = set()
+        chosen: list[tuple[_Unit, tuple[int, ...]]] = []
+        left: list[_Unit] = []
+        spent = 0
+
+        def cost(places: Iterable[int]) -> int:
+            total, opened = 0, set(headers)
+            for place in places:
+                turn = turns[place]
+                if place not in costs:
+                    costs[place] = self._counter.count(_line(turn) + "\n")
+                total += costs[place]
+                if (key := _section(turn)) not in opened:
+                    opened.add(key)
+                    total += self._counter.count("\n" + _header(turn) + "\n")
+            return total
+
+        for unit in units:
+            full = tuple(p for p in (unit.place, *unit.beside) if p in turns and p not in taken)
+            for places in (full, tuple(p for p in full if p == unit.place)):
+                price = cost(places)
+                if spent + price <= max_tokens:
+                    spent += price
+                    taken.update(places)
+                    headers.update((_section(turns[p]), 0) for p in places)
+                    chosen.append((unit, places))
+                    break
+            else:
+                left.append(unit)
+        return chosen, left
+
+    def _context(
+        self,
+        chosen: list[tuple[_Unit, tuple[int, ...]]],
+        left: list[_Unit],
+        duplicates: list[Hit],
+        *,
+        turns: Mapping[int, Turn],
+        max_tokens: int,
+    ) -> Context:
+        """Lay out what was chosen; give up the last of it while the exact count is too high."""
+        while True:
+            places = sorted({p for _, unit_places in chosen for p in unit_places})
+            used = sorted((turns[p] for p in places), key=lambda t: (t.event_time, t.ingested_at))
+            text = render(used)
+            tokens = self._counter.count(text) if text else 0
+            if tokens <= max_tokens:
+                break
+            left.insert(0, chosen.pop()[0])
+        dropped = [Dropped(u.hit.turn, "budget", self._cost(u.hit.turn)) for u in left]
+        dropped += [Dropped(hit.turn, "duplicate", self._cost(hit.turn)) for hit in duplicates]
+        return Context(
+            text=text,
+            messages=tuple(_message(turn) for turn in used),
+            hits=tuple(unit.hit for unit, _ in chosen),
+            turns=tuple(used),
+            tokens=tokens,
+            max_tokens=max_tokens,
+            dropped=tuple(dropped),
+        )
+
+    def _cost(self, turn: Turn) -> int:
+        return self._counter.count(_line(turn))
+
+
+def hits_for(max_tokens: int) -> int:
+    """How many hits a budget could hold at the most."""
+    return max(1, min(MOST_HITS, max_tokens // TOKENS_A_TURN + 1))
+
+
+def render(turns: Iterable[Turn]) -> str:
+    """Lay turns out in the order given, under a heading wherever day or session changes."""
+    lines: list[str] = []
+    section: object = None
+    for turn in turns:
+        if _section(turn) != section:
+            section = _section(turn)
+            lines += ["", _header(turn)] if lines else [_header(turn)]
+        lines.append(_line(turn))
+    return "\n".join(lines)
+
+
+def _section(turn: Turn) -> tuple[object, ...]:
+    return turn.event_time.date(), turn.session_id
+
+
+def _header(turn: Turn) -> str:
+    session = f", session {turn.session_id}" if turn.session_id else ""
+    return f"[{turn.event_time:%Y-%m-%d}{session}]"
+
+
+def _line(turn: Turn) -> str:
+    captions = "; ".join(one.caption for one in turn.attachments if one.caption)
+    shared = f" [shares {captions}]" if captions else ""
+    return f"{turn.speaker}: {turn.content}{shared}"
+
+
+def _message(turn: Turn) -> dict[str, str]:
+    """One turn for a chat request, with its date and, unless the role says it, its speaker."""
+    role = turn.role if turn.role in PLAIN_ROLES else "user"
+    said = _line(turn) if turn.speaker != role else _line(turn).removeprefix(f"{role}: ")
+    return {"role": role, "content": f"[{turn.event_time:%Y-%m-%d}] {said}"}
+
+
+def _distinct(found: Found) -> tuple[list[_Unit], list[Hit]]:
+    """Split hits into the first of each wording, and its repeats by the same speaker."""
+    units: list[_Unit] = []
+    repeats: list[Hit] = []
+    seen: set[tuple[str, str]] = set()
+    for hit, place in zip(found.recall.hits, found.places, strict=True):
+        wording = (hit.turn.speaker, " ".join(_line(hit.turn).casefold().split()))
+        if wording in seen:
+            repeats.append(hit)
+        else:
+            seen.add(wording)
+            units.append(_Unit(hit, place, ()))
+    return units, repeats
+
+
+def _with_neighbours(found: Found, unit: _Unit, neighbours: Neighbours) -> _Unit:
+    """Add the places that complete a hit."""
+    if neighbours == "auto":
+        asks = found.sight.conversation.asks
+        before, after = found.beside(unit.place, -1), found.beside(unit.place, 1)
+        beside = [before] if before is not None and asks[before] else []
+        beside += [after] if after is not None and asks[unit.place] else []
+    else:
+        steps = sorted(range(-neighbours, neighbours + 1), key=abs)[1:]
+        near = (found.beside(unit.place, step) for step in steps)
+        beside = [place for place in near if place is not None]
+    return _Unit(unit.hit, unit.place, tuple(beside))
+
+
+def _check(max_tokens: int, neighbours: Neighbours) -> None:
+    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
+        raise InvalidInput(f"max_tokens={max_tokens!r}: pass the budget in tokens, 1 or more.")
+    if neighbours != "auto" and (
+        not isinstance(neighbours, int) or not 0 <= neighbours <= MOST_NEIGHBOURS
+    ):
+        raise InvalidInput(
+            f"neighbours={neighbours!r}: pass 'auto', or how many turns on each side, from 0 to "
+            f"{MOST_NEIGHBOURS}."
+        )

@@ -1,0 +1,97 @@
+"""A query made ready for ranking: its vector, its terms, the speakers and dates it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.analysis import analyze, words
+from agentmem.checks import clean_text
+from agentmem.errors import InvalidInput
+from agentmem.protocols import Embedder
+from agentmem.ranking.dates import named_spans
+from agentmem.ranking.score import Question
+from agentmem.retrieval.sight import Sight
+from agentmem.types import Mode
+
+__all__ = ["Query", "embed_query", "read_query"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query and what was read from it.
+
+    Attributes:
+        text: As it was asked.
+        words: Its words, lower case.
+        terms: Its search terms, each once, with the word it came from.
+    """
+
+    text: str
+    words: frozenset[str]
+    terms: dict[str, str] = field(default_factory=dict)
+
+    def question(
+        self,
+        sight: Sight,
+        *,
+        vector: NDArray[np.float32] | None,
+        mode: Mode,
+        candidates: NDArray[np.bool_] | None,
+        now: int,
+    ) -> Question:
+        """Ask it of the turns in sight.
+
+        Participants' names are taken out of the terms: a turn that holds one mostly addresses
+        that person, while what the question wants is mostly said *by* them (the speaker term).
+        """
+        people = {
+            part for name in sight.conversation.speakers for part in name if len(part) > 1
+        } & self.words
+        terms = [term for term, word in self.terms.items() if word not in people]
+        lexical = mode != "dense"
+        return Question(
+            cosines=None if vector is None else sight.cosines(vector),
+            postings={t: sight.postings(t) for t in terms or self.terms} if lexical else None,
+            words=self.words,
+            spans=named_spans(self.text, years=sight.years),
+            now=now,
+            candidates=candidates,
+        )
+
+
+def read_query(text: object) -> Query:
+    """Read a query.
+
+    Raises:
+        InvalidInput: It is empty, or no text.
+    """
+    if not isinstance(text, str):
+        raise InvalidInput(f"a query is text, not {type(text).__name__}. Pass the question itself.")
+    if not clean_text(text, what="query").strip():
+        raise InvalidInput(
+            "the query is empty, so nothing can match it. Ask something, or list turns in order "
+            "with memory.turns(session_id=...)."
+        )
+    found = words(text)
+    terms: dict[str, str] = {}
+    for word in found:
+        for term in analyze(word):
+            terms.setdefault(term, word)
+    for term in analyze(text):  # identifiers are one term and several words
+        terms.setdefault(term, term)
+    return Query(text, frozenset(found), terms)
+
+
+def embed_query(embedder: Embedder, text: str) -> NDArray[np.float32]:
+    """Embed a query of any length, shape (D,).
+
+    One that exceeds the model's window is split, and its pieces' mean direction is asked for.
+    """
+    (pieces,) = embedder.split([text], prefixes=[embedder.passport.query_prompt])
+    vector: NDArray[np.float32] = embedder.embed(pieces, kind="query").mean(axis=0)
+    if len(pieces) > 1:
+        vector /= max(float(np.linalg.norm(vector)), 1e-9)
+    return vector

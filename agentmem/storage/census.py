@@ -1,0 +1,55 @@
+"""What is counted over many rows: sessions, distinct values, bytes on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timezone
+from pathlib import Path
+
+import pyarrow as pa
+
+from agentmem.types import Session
+
+__all__ = ["count_distinct", "folder_bytes", "sessions_of"]
+
+
+def sessions_of(rows: pa.Table) -> list[Session]:
+    """Group rows of turns into sessions, the earliest first.
+
+    Args:
+        rows: One row a turn: user_id, agent_id, session_id, event_time.
+    """
+    grouped = rows.group_by(["session_id", "user_id", "agent_id"]).aggregate(
+        [("event_time", "count"), ("event_time", "min"), ("event_time", "max")]
+    )
+    sessions = [
+        Session(
+            session_id=row["session_id"],
+            user_id=row["user_id"],
+            agent_id=row["agent_id"],
+            turns=row["event_time_count"],
+            first=row["event_time_min"].astimezone(timezone.utc),
+            last=row["event_time_max"].astimezone(timezone.utc),
+        )
+        for row in grouped.to_pylist()
+    ]
+    return sorted(sessions, key=lambda one: (one.first, one.last, one.session_id or ""))
+
+
+def count_distinct(rows: pa.Table, columns: Sequence[str]) -> int:
+    """Return how many different combinations of values the columns hold."""
+    return rows.group_by(list(columns)).aggregate([]).num_rows
+
+
+def folder_bytes(folder: Path | None) -> int | None:
+    """Return the size of all files below a folder; None where there is no folder."""
+    if folder is None:
+        return None
+    return sum(_size(path) for path in folder.rglob("*"))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:  # deleted by another process's compaction since it was listed
+        return 0

@@ -1,0 +1,214 @@
+"""The reads of a store: turns by row, by key and by scope, and what is counted over them.
+
+Every read sees the newest commit of any process. A scope is always named, and comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from lancedb.query import ColumnOrdering
+from lancedb.table import Table
+from numpy.typing import NDArray
+
+from agentmem.filters import Filter
+from agentmem.storage.arrow import matrix, strings
+from agentmem.storage.census import count_distinct, folder_bytes, sessions_of
+from agentmem.storage.handle import Handle, count_fragments
+from agentmem.storage.opening import Opened
+from agentmem.storage.schema import TURN_COLUMNS, turn_from_row, turns_from_table
+from agentmem.storage.sql import HEADS, both, keys_sql, where_sql
+from agentmem.types import AllScopes, Scope, Session, StoreStats, Turn
+
+__all__ = ["Reads"]
+
+KEYS_A_QUERY: Final = 10_000  # 350 kB of SQL; parsed in 20 ms
+CONVERSATION: Final = ("event_time", "ingested_at", "id")
+
+
+class Reads:
+    """What can be read from a store of turns."""
+
+    def __init__(self, handle: Handle, opened: Opened) -> None:
+        self._handle = handle
+        self._opened = opened
+
+    @property
+    def version(self) -> int:
+        """Version of the newest commit, by whichever process."""
+        return self._handle.version
+
+    def pinned(self) -> AbstractContextManager[Table]:
+        """Give the table of turns as it is now; it does not change while it is read."""
+        return self._handle.pinned()
+
+    def fetch_turns(self, row_ids: Iterable[int]) -> list[Turn]:
+        """Return the turns at the row ids of their first chunks, in that order.
+
+        Those deleted in the meantime are left out.
+        """
+        wanted = [int(row_id) for row_id in row_ids]
+        found = self.turns_by_row(wanted)
+        return [found[row_id] for row_id in wanted if row_id in found]
+
+    def turns_by_row(self, row_ids: Iterable[int]) -> dict[int, Turn]:
+        """Return the turns at the row ids of their first chunks, without those now deleted."""
+        wanted = [int(row_id) for row_id in row_ids]
+        if not wanted:
+            return {}
+        with self._handle.reading() as table:
+            rows = table.take_row_ids(wanted).select([*TURN_COLUMNS, "_rowid"]).to_arrow()
+        return {row["_rowid"]: turn_from_row(row) for row in rows.to_pylist()}
+
+    def turns_by_key(self, keys: Sequence[str]) -> dict[str, Turn]:
+        """Return the turns with these keys, without those that do not exist."""
+        rows = self._by_key(keys, [*TURN_COLUMNS, "key"], where=HEADS)
+        return {row["key"]: turn_from_row(row) for row in rows.to_pylist()}
+
+    def existing(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return the content hash of each of these keys that is taken."""
+        rows = self._by_key(keys, ["key", "content_hash"], where=HEADS)
+        return {row["key"]: row["content_hash"] for row in rows.to_pylist()}
+
+    def vectors_by_key(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Return the vectors of the chunks of each turn, in order, shape (chunks, D)."""
+        rows = self._by_key(keys, ["key", "chunk", "vector"]).sort_by("chunk")
+        vectors = matrix(rows["vector"])
+        places: dict[str, list[int]] = {}
+        for place, key in enumerate(strings(rows["key"])):
+            places.setdefault(key, []).append(place)
+        return {key: vectors[at] for key, at in places.items()}
+
+    def chunk_text(self, row_id: int) -> str | None:
+        """Return the piece of text that a row's vector stands for; None if it was deleted."""
+        with self._handle.reading() as table:
+            rows = table.take_row_ids([int(row_id)]).select(["text", "content"]).to_arrow()
+        row = (rows.to_pylist() or [{"text": None, "content": None}])[0]
+        text: str | None = row["content"] if row["text"] is None else row["text"]
+        return text
+
+    def matching_row_ids(
+        self,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> NDArray[np.uint64]:
+        """Return the row ids of the first chunks of the turns that match."""
+        selected = both(where_sql(scope, since=since, until=until, matching=where), HEADS)
+        with self._handle.reading() as table:
+            rows = table.search().where(selected).select(["_rowid"]).to_arrow()
+        return np.asarray(rows["_rowid"].to_numpy(), np.uint64)
+
+    def count(
+        self,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """Return how many turns match."""
+        return self._count(where_sql(scope, since=since, until=until, matching=where))
+
+    def page(
+        self,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None = None,
+        offset: int = 0,
+        limit: int,
+    ) -> list[Turn]:
+        """Return some of the turns that match, in the order in which they were said."""
+        selected = both(where_sql(scope, matching=where), HEADS)
+        order = [ColumnOrdering(column_name=name) for name in CONVERSATION]
+        with self._handle.reading() as table:
+            query = table.search().where(selected).select([*TURN_COLUMNS]).order_by(order)
+            rows = query.offset(offset).limit(limit).to_arrow()
+        return turns_from_table(rows)
+
+    def scan(
+        self,
+        columns: Sequence[str],
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None = None,
+        heads_only: bool = True,
+        batch_rows: int,
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream rows of one version of the table, in bounded memory and no particular order.
+
+        Args:
+            columns: Which, by name; see `schema.turns_schema`.
+            scope: Whose turns.
+            where: Only turns that match.
+            heads_only: One row a turn instead of one row a chunk; needed to filter on `content`.
+            batch_rows: Most rows of a batch.
+        """
+        selected = where_sql(scope, matching=where)
+        if heads_only:
+            selected = both(selected, HEADS)
+        with self._handle.pinned() as table:
+            query = table.search().where(selected).select(list(columns))
+            yield from query.to_batches(batch_rows)
+
+    def scan_turns(
+        self, *, scope: Scope | AllScopes, where: Filter | None = None, batch_turns: int
+    ) -> Iterator[list[Turn]]:
+        """Stream turns of one version of the table, in bounded memory and no particular order."""
+        for batch in self.scan(TURN_COLUMNS, scope=scope, where=where, batch_rows=batch_turns):
+            yield turns_from_table(pa.Table.from_batches([batch]))
+
+    def sessions(self, *, scope: Scope | AllScopes, where: Filter | None = None) -> list[Session]:
+        """Return the sessions of the turns that match, the earliest first."""
+        columns = ["user_id", "agent_id", "session_id", "event_time"]
+        selected = both(where_sql(scope, matching=where), HEADS)
+        with self._handle.reading() as table:
+            return sessions_of(table.search().where(selected).select(columns).to_arrow())
+
+    def stats(self) -> StoreStats:
+        """Return size and state of the store."""
+        with self._handle.pinned() as table:
+            scopes = table.search().where(HEADS).select(["user_id", "agent_id", "session_id"])
+            rows = scopes.to_arrow()
+            return StoreStats(
+                turns=rows.num_rows,
+                chunks=table.count_rows(),
+                sessions=count_distinct(rows, ["user_id", "agent_id", "session_id"]),
+                users=count_distinct(rows.filter(rows["user_id"].is_valid()), ["user_id"]),
+                bytes=folder_bytes(self._opened.folder),
+                fragments=count_fragments(table, kind="num_fragments"),
+                table_version=table.version,
+                schema_version=self._opened.schema_version,
+                passport=self._opened.passport,
+            )
+
+    def _count(self, selected: str) -> int:
+        with self._handle.reading("count turns") as table:
+            return int(table.count_rows(both(selected, HEADS)))
+
+    def _keys(self, selected: str) -> list[str]:
+        with self._handle.reading() as table:
+            rows = table.search().where(selected).select(["key"]).to_arrow()
+        return strings(rows["key"])
+
+    def _by_key(
+        self, keys: Sequence[str], columns: Sequence[str], *, where: str = "true"
+    ) -> pa.Table:
+        """Return the rows of turns with these keys, in no particular order."""
+        remaining = iter(dict.fromkeys(keys))
+        found = []
+        with self._handle.reading() as table:
+            while some := list(islice(remaining, KEYS_A_QUERY)):
+                query = table.search().where(both(keys_sql(some), where)).select(list(columns))
+                found.append(query.to_arrow())
+            if not found:
+                return table.search().where("false").select(list(columns)).to_arrow()
+        return pa.concat_tables(found)

@@ -1,0 +1,194 @@
+"""`Store`: the turns of one folder or bucket, as rows of LanceDB.
+
+Each write is one commit: durable when it returns, seen whole or not at all, by every process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+from lancedb.table import Table
+
+from agentmem.filters import Filter
+from agentmem.storage.arrow import strings
+from agentmem.storage.handle import Handle
+from agentmem.storage.opening import Opened, PassportSource, open_store
+from agentmem.storage.reads import Reads
+from agentmem.storage.sql import HEADS, both, keys_sql, where_sql
+from agentmem.types import AllScopes, Passport, Scope
+
+__all__ = ["Store"]
+
+
+class Store(Reads):
+    """A store of turns. Safe for several threads; any number of processes may open the same."""
+
+    def __init__(self, opened: Opened, *, read_only: bool) -> None:
+        super().__init__(Handle(opened, read_only=read_only), opened)
+        self._read_only = read_only
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | os.PathLike[str],
+        *,
+        passport: PassportSource,
+        create: bool = True,
+        read_only: bool = False,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> Store:
+        """Open a store, or create one in a new or empty place.
+
+        Args:
+            uri: A folder, or an address such as `s3://bucket/path`.
+            passport: Of the embedder, or how to learn it; None takes the store's word for it,
+                for callers that use no vectors.
+            create: Whether to create a store where there is none.
+            read_only: Refuse every write; implies `create=False`.
+            storage_options: Credentials and the like for an object store.
+
+        Raises:
+            StoreNotFound: Something else is there, or nothing and it may not be created.
+            SchemaTooNew: It was written by a newer agentmem.
+            EmbedderMismatch: It was written by another embedder.
+            StoreError: It cannot be read, or created.
+        """
+        opened = open_store(
+            os.fspath(uri),
+            passport=passport,
+            create=create and not read_only,
+            options=storage_options or {},
+        )
+        return cls(opened, read_only=read_only)
+
+    @property
+    def name(self) -> str:
+        """The folder or address, as it was given."""
+        return self._opened.uri
+
+    @property
+    def passport(self) -> Passport:
+        """Identity of the space its vectors lie in."""
+        return self._opened.passport
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """The folder for the checkpoints of imports; None where the store is no local folder."""
+        folder = self._opened.folder
+        return None if folder is None or self._read_only else folder / ".imports"
+
+    def append(self, rows: pa.Table) -> int:
+        """Store rows whose keys are new.
+
+        Args:
+            rows: From `schema.turn_rows`. Nothing checks that their keys are new: use
+                `insert_absent` for ids that a caller chose.
+
+        Returns:
+            The version that holds them.
+
+        Raises:
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The write failed; nothing was stored.
+        """
+        return int(self._handle.commit(lambda table: table.add(rows), action="add turns").version)
+
+    def insert_absent(self, rows: pa.Table) -> list[str]:
+        """Store the rows of turns whose keys are not taken yet, also by a writer of this moment.
+
+        Returns:
+            The keys that are taken by a turn of another content, and so were not stored.
+
+        Raises:
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The write failed; nothing was stored.
+        """
+
+        def insert(table: Table) -> int:
+            merge = table.merge_insert("chunk_key").when_not_matched_insert_all()
+            return int(merge.execute(rows).num_inserted_rows)
+
+        inserted = self._handle.commit(insert, action="add turns")
+        return [] if inserted == rows.num_rows else self._sort_out(rows)
+
+    def _sort_out(self, rows: pa.Table) -> list[str]:
+        """Delete the chunks that found their turn taken by a shorter one; return lost keys.
+
+        Rows are matched by key and number of the chunk, so of a turn that lost the race the
+        chunks beyond the winner's last were stored.
+        """
+        ours = dict(zip(strings(rows["key"]), strings(rows["content_hash"]), strict=True))
+        winners = self.existing(list(ours))
+        lost = [key for key, said in ours.items() if winners.get(key) != said]
+        if lost and rows.num_rows > len(ours):
+            strays = (f"(key = '{key}' AND content_hash = '{ours[key]}')" for key in lost)
+            where = " OR ".join(strays)
+            self._handle.commit(lambda table: table.delete(where), action="add turns")
+        return lost
+
+    def replace(self, keys: Sequence[str], rows: pa.Table) -> int:
+        """Put rows in the place of the turns with these keys, and add those that are new.
+
+        One commit: no reader sees a turn missing, twice, or half old and half new.
+
+        Args:
+            keys: Of the turns that are replaced; those without new rows are deleted.
+            rows: From `schema.turn_rows`.
+
+        Returns:
+            The version that holds them.
+
+        Raises:
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The write failed; nothing was changed.
+        """
+
+        def merge(table: Table) -> int:
+            builder = table.merge_insert("chunk_key").when_matched_update_all()
+            builder = builder.when_not_matched_insert_all()
+            builder = builder.when_not_matched_by_source_delete(keys_sql(keys))
+            return int(builder.execute(rows).version)
+
+        return self._handle.commit(merge, action="replace turns")
+
+    def delete(
+        self,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """Delete whole turns, in one commit.
+
+        Returns:
+            How many turns were deleted.
+
+        Raises:
+            ScopeRequired: The scope names nothing.
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The write failed; nothing was deleted.
+        """
+        selected = where_sql(scope, since=since, until=until, matching=where)
+        count = self._count(selected)
+        if count:
+            doomed = selected if where is None else self._whole(selected)
+            self._handle.commit(lambda table: table.delete(doomed), action="delete turns")
+        return count
+
+    def _whole(self, selected: str) -> str:
+        """Extend a condition that may be wrong of later chunks, which lack the content."""
+        split = self._keys(both(selected, HEADS, "chunks > 1"))
+        return f"({both(selected, HEADS)}) OR ({keys_sql(split)})"
+
+    def compact(self) -> None:
+        """Merge what many small writes left behind; a no-op while others write."""
+        self._handle.compact()
+
+    def close(self) -> None:
+        """Let go of the store. What was written is durable without it."""
+        self._handle.close()

@@ -1,0 +1,255 @@
+"""An import: records in batches, bad ones set aside, resumed where the last run was killed.
+
+Records without an id get one derived from the file and their line, so importing a file again
+stores nothing twice. Records without a date were said when the dated one before them in their
+session was; before the first dated one of their batch, when that was; else when they are stored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from agentmem.checks import check_scope, utc
+from agentmem.errors import InvalidInput
+from agentmem.messages.shapes import fields_of
+from agentmem.transfer.progress import (
+    Checkpoint,
+    Checkpoints,
+    Rejects,
+    SessionDate,
+    digest_of,
+    progress_bar,
+)
+from agentmem.transfer.reading import Record, Source, file_of, read_records, total_of
+from agentmem.transfer.records import VECTORS, derived_id
+from agentmem.types import ImportReport, Scope
+
+__all__ = ["WriteBatch", "import_records"]
+
+WriteBatch: TypeAlias = Callable[[list[dict[str, Any]]], tuple[int, int]]
+"""Stores messages, all or (raising InvalidInput) none; returns how many were new and known."""
+
+BATCH: Final = 512  # turns in one commit: few commits, and little to repeat after a kill
+BATCH_BYTES: Final = 32 * 2**20  # of lines in one batch, however few they are
+SESSIONS: Final = 1_000  # whose last date is remembered: interleaved ones, not the whole file
+
+_Session: TypeAlias = tuple[str | None, str | None, str | None]
+
+
+def import_records(
+    source: Source,
+    *,
+    write: WriteBatch,
+    scope: Scope = Scope(),  # noqa: B008 (frozen)
+    batch_size: int = BATCH,
+    progress: bool = True,
+    rejects: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    checkpoints: Path | None = None,
+) -> ImportReport:
+    """Import every usable record of a source.
+
+    Args:
+        source: A file, `-` for standard input, or an iterable of messages.
+        write: Stores one batch, all of it or (raising `InvalidInput`) nothing.
+        scope: Ids of the call, which also tell this import's checkpoint from others'.
+        batch_size: Messages in one call of `write`.
+        progress: Whether to draw a bar when standard error is a terminal.
+        rejects: Where bad records go; for a file by default `<name>.rejects.jsonl` beside it.
+            Those of an iterable are logged unless this is given.
+        resume: Whether to start where a killed import of the same file stopped.
+        checkpoints: The folder for checkpoints of files; without one, nothing is resumed.
+
+    Returns:
+        What this run did; the counts leave out what an earlier run did.
+
+    Raises:
+        InvalidInput: The source as a whole cannot be read.
+        StoreError: A batch, the rejects or the checkpoint could not be written. What was
+            imported before stays; the same call resumes.
+    """
+    check_scope(scope)
+    if batch_size < 1:
+        raise InvalidInput(f"batch_size {batch_size} stores nothing. Pass 1 or more.")
+    path = file_of(source)
+    digest = None if path is None else digest_of(path)
+    kept = _checkpoints(checkpoints, digest=digest, scope=scope)
+    start = kept.load() if kept is not None and resume else Checkpoint()
+    aside = Rejects(_rejects_path(path, rejects), size=start.rejects_bytes)
+    dates = _Dates(scope, known=start.dates)
+    run = _Import(
+        write, start.position, rejects=aside, dates=dates, digest=digest, checkpoints=kept
+    )
+    with closing(aside), progress_bar(
+        total_of(source), shown=progress, doing="importing"
+    ) as tell:
+        for record in read_records(source, after=start.position):
+            run.take(record)
+            if run.is_full(batch_size):
+                run.flush()
+                tell(record.done, run.stored + run.unchanged)
+        run.flush()
+    if kept is not None:
+        kept.clear()
+    return ImportReport(
+        stored=run.stored,
+        unchanged=run.unchanged,
+        rejected=aside.count,
+        resumed_at=start.position,
+        rejects_path=aside.written,
+    )
+
+
+def _checkpoints(folder: Path | None, *, digest: str | None, scope: Scope) -> Checkpoints | None:
+    if folder is None or digest is None:
+        return None
+    return Checkpoints(folder, source=digest, scope=scope)
+
+
+def _rejects_path(path: Path | None, given: str | os.PathLike[str] | None) -> Path | None:
+    if given is None:
+        return None if path is None else path.with_name(f"{path.name}.rejects.jsonl")
+    if path is not None and Path(given).resolve() == path.resolve():
+        raise InvalidInput(
+            f"rejects={os.fspath(given)!r} is the file to import. Choose another path."
+        )
+    return Path(given)
+
+
+class _Import:
+    """The batch being gathered, and the counts so far."""
+
+    def __init__(
+        self,
+        write: WriteBatch,
+        position: int,
+        *,
+        rejects: Rejects,
+        dates: _Dates,
+        digest: str | None,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.stored = 0
+        self.unchanged = 0
+        self._write = write
+        self._rejects = rejects
+        self._dates = dates
+        self._digest = digest
+        self._checkpoints = checkpoints
+        self._position = position
+        self._batch: list[tuple[Record, dict[str, Any]]] = []
+        self._bytes = 0
+
+    def take(self, record: Record) -> None:
+        """Add a record to the batch, or set it aside."""
+        self._position = record.position
+        if record.error is not None:
+            self._rejects.add(record, error=record.error)
+            return
+        try:
+            self._batch.append((record, self._message(record)))
+        except InvalidInput as error:
+            self._rejects.add(record, error=str(error))
+        self._bytes += len(record.raw or b"")
+
+    def _message(self, record: Record) -> dict[str, Any]:
+        value = record.value
+        if isinstance(value, Mapping):
+            value = {key: one for key, one in value.items() if key != VECTORS}
+        fields = fields_of(value, where="the record")
+        if self._digest is not None and fields.get("id") is None:
+            fields["id"] = derived_id(self._digest, position=record.position)
+        return fields
+
+    def is_full(self, size: int) -> bool:
+        """Return whether the batch should be written now."""
+        return len(self._batch) >= size or self._bytes >= BATCH_BYTES
+
+    def flush(self) -> None:
+        """Write the batch, and remember that it is written."""
+        self._dates.fill([message for _, message in self._batch])
+        self._store(self._batch)
+        self._batch, self._bytes = [], 0
+        if self._checkpoints is not None:
+            self._checkpoints.save(
+                Checkpoint(self._position, self._rejects.size, self._dates.remembered())
+            )
+
+    def _store(self, batch: list[tuple[Record, dict[str, Any]]]) -> None:
+        """Write a batch; halve one that is refused until the bad records stand alone."""
+        if not batch:
+            return
+        try:
+            stored, unchanged = self._write([message for _, message in batch])
+        except InvalidInput as error:
+            if len(batch) == 1:
+                self._rejects.add(batch[0][0], error=str(error))
+                return
+            middle = len(batch) // 2
+            self._store(batch[:middle])
+            self._store(batch[middle:])
+        else:
+            self.stored += stored
+            self.unchanged += unchanged
+
+
+class _Dates:
+    """Dates for records without one, inherited within their session across batches."""
+
+    def __init__(self, scope: Scope, *, known: Sequence[SessionDate]) -> None:
+        self._scope = scope
+        self._last: OrderedDict[_Session, datetime] = OrderedDict(
+            ((user, agent, session), utc(at, what="checkpoint"))
+            for user, agent, session, at in known
+        )
+
+    def remembered(self) -> list[SessionDate]:
+        """Return the last dates, as a checkpoint keeps them."""
+        return [(*session, at.isoformat()) for session, at in self._last.items()]
+
+    def fill(self, messages: list[dict[str, Any]]) -> None:
+        """Set `created_at` where a message has none and its session is dated."""
+        leading: dict[_Session, list[dict[str, Any]]] = {}
+        for message in messages:
+            session = self._session(message)
+            own = self._own(message)
+            if own is not None:
+                self._remember(session, own)
+                for earlier in leading.pop(session, ()):
+                    earlier["created_at"] = own
+            elif "created_at" not in message:
+                if session in self._last:
+                    message["created_at"] = self._last[session]
+                else:
+                    leading.setdefault(session, []).append(message)
+
+    def _session(self, message: Mapping[str, Any]) -> _Session:
+        user, agent, session = (
+            getattr(self._scope, field) or _text(message.get(field))
+            for field in ("user_id", "agent_id", "session_id")
+        )
+        return user, agent, session
+
+    def _own(self, message: Mapping[str, Any]) -> datetime | None:
+        """Return the message's own date, unless it is one that will be refused."""
+        try:
+            own = utc(message.get("created_at"), what="created_at")
+        except InvalidInput:
+            return None
+        return own if own <= datetime.now(timezone.utc) else None
+
+    def _remember(self, session: _Session, moment: datetime) -> None:
+        self._last[session] = moment
+        self._last.move_to_end(session)
+        if len(self._last) > SESSIONS:
+            self._last.popitem(last=False)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
