@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.checks import identifier
+from agentmem.checks import identifier, shown
 from agentmem.errors import InvalidInput, NotFound
 from agentmem.filters import And, Filter, field
 from agentmem.storage.schema import turn_key
@@ -22,6 +22,7 @@ from agentmem.types import AllScopes, Deletion, Scope, Session, StoreStats, Turn
 __all__ = ["Administrator", "Export"]
 
 BATCH_TURNS: Final = 1_000  # of an export: 5 MB with vectors, and few reads
+MOST_ROWS: Final = 2**31 - 1  # more than a table holds, and what 32-bit counters can
 MOST_IDS: Final = 10_000  # what one filter may list; more is a scope or a filter of its own
 
 
@@ -66,10 +67,12 @@ class Administrator:
         self, *, scope: Scope | AllScopes, where: Filter | None, offset: int, limit: int
     ) -> list[Turn]:
         """Return some turns in the order in which they were said."""
-        for what, value, least in (("offset", offset, 0), ("limit", limit, 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidInput(f"{what}={value!r}: pass a whole number, {least} or more.")
-        return self._store.page(scope=scope, where=where, offset=offset, limit=limit)
+        return self._store.page(
+            scope=scope,
+            where=where,
+            offset=_rows(offset, what="offset", least=0),
+            limit=_rows(limit, what="limit", least=1),
+        )
 
     def sessions(self, *, scope: Scope | AllScopes) -> list[Session]:
         """Return the sessions of a scope, the earliest first."""
@@ -139,7 +142,15 @@ class Administrator:
         return [vectors.get(key, nothing) for key in keys]
 
 
-def _distinct_ids(ids: Sequence[str]) -> list[str]:
+def _rows(value: object, *, what: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInput(f"{what}={value!r}: pass a whole number, {least} or more.")
+    return min(value, MOST_ROWS)
+
+
+def _distinct_ids(ids: Iterable[str]) -> list[str]:
+    if not isinstance(ids, Iterable):
+        raise InvalidInput(f"ids={shown(ids)}: pass one id, or a list of them.")
     distinct = list(dict.fromkeys(identifier(one, what="id") for one in ids))
     if len(distinct) > MOST_IDS:
         raise InvalidInput(

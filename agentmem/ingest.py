@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Final, Literal, TypeAlias
 
+import pyarrow as pa
 import uuid_utils
 
 from agentmem.analysis import stored_terms
@@ -93,10 +94,9 @@ class Writer:
         with span("create_memory", attributes) as current:
             turns, made = self._read(messages, scope)
             fresh, taken = self._sorted(turns, made, on_conflict=on_conflict)
-            if fresh or taken:
-                self._write(fresh, taken, made)
-            current.set_attribute("gen_ai.memory.record.count", len(fresh) + len(taken))
-        return Added([turn.id for turn in turns], stored=len(fresh) + len(taken))
+            stored = self._write(fresh, taken, made, on_conflict=on_conflict)
+            current.set_attribute("gen_ai.memory.record.count", stored)
+        return Added([turn.id for turn in turns], stored=stored)
 
     def _read(self, messages: object, scope: Scope) -> tuple[list[Turn], set[str]]:
         """Return the turns, and which ids were made here and so cannot be taken."""
@@ -111,7 +111,12 @@ class Writer:
         return to_turns(messages, scope=scope, now=now, new_id=new_id), made
 
     def _sorted(
-        self, turns: list[Turn], made: set[str], *, on_conflict: OnConflict
+        self,
+        turns: list[Turn],
+        made: set[str],
+        *,
+        on_conflict: OnConflict,
+        rest: str = "nothing was stored",
     ) -> tuple[dict[str, Turn], dict[str, Turn]]:
         """Return by key the turns that are new, and those that replace a stored one."""
         by_key = {
@@ -122,27 +127,48 @@ class Writer:
         fresh = {key: turn for key, turn in by_key.items() if key not in stored}
         changed = {key: known[key] for key in stored if not _same(known[key], stored[key])}
         if changed and on_conflict == "error":
-            raise _taken(next(iter(changed.values())), len(changed))
+            raise _taken(next(iter(changed.values())), len(changed), rest=rest)
         return fresh, {key: _instead(turn, stored[key]) for key, turn in changed.items()}
 
-    def _write(self, fresh: dict[str, Turn], taken: dict[str, Turn], made: set[str]) -> None:
-        turns = [*fresh.values(), *taken.values()]
+    def _write(
+        self,
+        fresh: dict[str, Turn],
+        taken: dict[str, Turn],
+        made: set[str],
+        *,
+        on_conflict: OnConflict,
+    ) -> int:
+        """Store turns in one commit, and return how many were."""
+        if not (fresh or taken):
+            return 0
+        rows = self._rows([*fresh.values(), *taken.values()])
+        late: list[str] = []
+        if taken:
+            self._store.replace(list(taken), rows)
+        elif all(turn.id in made for turn in fresh.values()):
+            self._store.append(rows)
+        else:
+            late = self._store.insert_absent(rows)
+        settled = self._settle([fresh[key] for key in late], on_conflict=on_conflict) if late else 0
+        return len(fresh) + len(taken) - len(late) + settled
+
+    def _settle(self, late: list[Turn], *, on_conflict: OnConflict) -> int:
+        """Decide anew about turns whose ids another writer took since they were looked up."""
+        rest = "whatever else the call held is stored"
+        fresh, taken = self._sorted(late, set(), on_conflict=on_conflict, rest=rest)
+        return self._write(fresh, taken, set(), on_conflict=on_conflict)
+
+    def _rows(self, turns: list[Turn]) -> pa.Table:
         texts = [embedding_text(turn) for turn in turns]
         prefixes, bodies = [prefix for prefix, _ in texts], [body for _, body in texts]
         pieces = self._embedder.split(bodies, prefixes=prefixes)
         embedded = [p + piece for p, parts in zip(prefixes, pieces, strict=True) for piece in parts]
-        rows = turn_rows(
+        return turn_rows(
             turns,
             pieces=pieces,
             lexemes=[stored_terms(piece) for parts in pieces for piece in parts],
             vectors=self._embedder.embed(embedded, kind="document"),
         )
-        if taken:
-            self._store.replace(list(taken), rows)
-        elif all(turn.id in made for turn in turns):
-            self._store.append(rows)
-        else:
-            self._store.insert_absent(rows)
 
 
 def _same(given: Turn, stored: Turn) -> bool:
@@ -163,9 +189,9 @@ def _instead(given: Turn, stored: Turn) -> Turn:
     return replace(given, event_time=said_at, ingested_at=stored.ingested_at)
 
 
-def _taken(turn: Turn, count: int) -> InvalidInput:
+def _taken(turn: Turn, count: int, *, rest: str) -> InvalidInput:
     more = f" (and {count - 1} more)" if count > 1 else ""
     return InvalidInput(
-        f"the id {turn.id!r} is taken by another message{more}, and nothing was stored. Give the "
-        "new message its own id, or pass on_conflict='replace' to put it in the old one's place."
+        f"the id {turn.id!r} is taken by another message{more}, and {rest}. Give the new message "
+        "its own id, or pass on_conflict='replace' to put it in the old one's place."
     )

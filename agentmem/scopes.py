@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentmem.checks import check_scope
 from agentmem.errors import InvalidInput, ScopeRequired
@@ -21,7 +21,7 @@ class Bound:
         scope: What every call through the handle is confined to; empty for an open handle.
     """
 
-    scope: Scope = Scope()
+    scope: Scope = field(default_factory=Scope)
 
     def narrowed(self, given: Scope) -> Scope:
         """Add ids to the scope of the handle.
@@ -54,7 +54,16 @@ class Bound:
             return ALL
         if scope is not None and not isinstance(scope, Scope):
             raise InvalidInput(f"scope={scope!r}: pass a Scope, or ALL to act on everyone.")
-        narrowed = self.narrowed(given if scope is None else scope)
+        return self.naming(given if scope is None else scope)
+
+    def naming(self, given: Scope) -> Scope:
+        """Add ids to the scope of the handle, and refuse it if there is none then.
+
+        Raises:
+            ScopeRequired: Nothing is named, so the call would reach every user.
+            InvalidInput: An id contradicts the handle's, or is none.
+        """
+        narrowed = self.narrowed(given)
         if narrowed.is_empty:
             raise ScopeRequired(
                 "no user_id, agent_id or session_id was given, so this would reach every user's "

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from agentmem.storage.schema import turn_rows
-from agentmem.types import Passport, Turn
+from agentmem.storage.schema import turn_key, turn_rows
+from agentmem.storage.turns import Store
+from agentmem.types import Passport, Scope, Turn
 
 DIMENSION = 4
 PASSPORT = Passport(provider="test", model="tiny", dimension=DIMENSION)
 NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
+ADA = Scope(user_id="ada")
 
 HOSTILE = (
     *("", " ", "a", "A", "ab", "b", "' OR 1=1 --", "'", "''", '"', "\\", "\\'", '\\"', "a;b", "--"),
@@ -47,8 +53,8 @@ def later(seconds: float) -> datetime:
 def vector_of(text: str) -> NDArray[np.float32]:
     """Return a unit vector that belongs to a text."""
     seed = np.frombuffer(text.encode().ljust(8, b"\0")[:64], np.uint8)
-    vector = np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
-    return vector / np.linalg.norm(vector)
+    vector = np.random.default_rng(seed).standard_normal(DIMENSION)
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
 def rows_of(turns: Sequence[Turn], *, pieces: Sequence[Sequence[str]] | None = None) -> pa.Table:
@@ -57,3 +63,33 @@ def rows_of(turns: Sequence[Turn], *, pieces: Sequence[Sequence[str]] | None = N
     flat = [piece for parts in pieces for piece in parts]
     vectors = np.stack([vector_of(piece) for piece in flat])
     return turn_rows(turns, pieces=pieces, lexemes=[p.lower() for p in flat], vectors=vectors)
+
+
+def key_of(one: Turn) -> str:
+    """Return the key that a turn is stored under."""
+    return turn_key(one.id, user_id=one.user_id, agent_id=one.agent_id)
+
+
+def open_store(folder: Path, **options: Any) -> Store:
+    """Open a store of the test's own embedding space."""
+    return Store.open(folder, **{"passport": PASSPORT, **options})
+
+
+def start_python(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
+    """Start another process on a piece of code that may import this module."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_python(code: str, *arguments: str | Path) -> str:
+    """Return what another process printed; it must end well."""
+    process = start_python(code, *arguments)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out

@@ -24,9 +24,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "checks", "demo"),
     ("protocols", "messages", "filters", "scopes", "telemetry"),
     ("ranking",),
-    ("embedding", "analysis", "tokens", "reranking"),
+    ("embedding", "analysis", "tokens", "reranking", "transfer"),
     ("storage",),
-    ("ingest", "retrieval", "transfer", "administration"),
+    ("ingest", "retrieval", "administration"),
     ("memory",),
     ("evaluation", "cli", "testing"),
 )

@@ -10,8 +10,7 @@ from typing import Any
 
 import typer
 
-from agentmem.transfer import turn_record
-from agentmem.types import Context, Evidence, Hit, Recall, Session, StoreStats
+from agentmem.types import Context, Evidence, Hit, Recall, Session, StoreStats, Turn
 
 __all__ = [
     "context_form",
@@ -20,6 +19,7 @@ __all__ = [
     "recall_form",
     "session_form",
     "stats_form",
+    "turn_form",
 ]
 
 
@@ -29,6 +29,13 @@ def print_json(value: object, *, err: bool = False) -> None:
     In ASCII: what a turn holds can then neither steer a terminal nor fail to be encoded.
     """
     typer.echo(json.dumps(value, indent=2), err=err)
+
+
+def turn_form(turn: Turn) -> dict[str, Any]:
+    """Return a turn as JSON values: the record that an export writes."""
+    from agentmem.transfer import turn_record  # brings pydantic, for which no `--help` should wait
+
+    return turn_record(turn)
 
 
 def recall_form(recall: Recall) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def hit_form(hit: Hit, rank: int) -> dict[str, Any]:
         "rank": rank,
         "score": hit.score,
         "terms": dict(hit.terms),
-        "turn": turn_record(hit.turn),
+        "turn": turn_form(hit.turn),
     }
     return form if hit.evidence is None else {**form, "evidence": _evidence_form(hit.evidence)}
 
@@ -74,9 +81,9 @@ def context_form(context: Context) -> dict[str, Any]:
         "tokens": context.tokens,
         "max_tokens": context.max_tokens,
         "hits": [hit_form(hit, rank) for rank, hit in enumerate(context.hits, 1)],
-        "turns": [turn_record(turn) for turn in context.turns],
+        "turns": [turn_form(turn) for turn in context.turns],
         "dropped": [
-            {"reason": one.reason, "tokens": one.tokens, "turn": turn_record(one.turn)}
+            {"reason": one.reason, "tokens": one.tokens, "turn": turn_form(one.turn)}
             for one in context.dropped
         ],
     }

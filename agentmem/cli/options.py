@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from agentmem.errors import ScopeRequired
+from agentmem.errors import ScopeRequired, StoreNotFound
 from agentmem.types import ALL, AllScopes, Scope
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ __all__ = [
     "Where",
     "embedder",
     "filter_of",
+    "load_model",
     "location",
     "opened",
     "scope_of",
+    "waiting",
 ]
 
 _WHOSE: Final = "Whose turns"
@@ -63,9 +65,7 @@ Model = Annotated[
 ]
 User = Annotated[
     str | None,
-    typer.Option(
-        "--user", envvar="AGENTMEM_USER", metavar="ID", help="The user.", rich_help_panel=_WHOSE
-    ),
+    typer.Option("--user", metavar="ID", help="The user.", rich_help_panel=_WHOSE),
 ]
 Agent = Annotated[
     str | None, typer.Option("--agent", metavar="ID", help="The agent.", rich_help_panel=_WHOSE)
@@ -79,7 +79,7 @@ Everyone = Annotated[
     typer.Option("--all", help="Everyone's turns, in place of an id.", rich_help_panel=_WHOSE),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
-Query = Annotated[str, typer.Argument(help="The question, in words.")]
+Query = Annotated[str, typer.Argument(metavar="QUERY", help="The question, in words.")]
 Since = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Said then or later, such as 2024-05-01T09:30:00Z."),
@@ -97,9 +97,9 @@ Where = Annotated[
 class ModeName(str, Enum):
     """The values of `--mode`; a test holds them to `types.Mode`."""
 
-    hybrid = "hybrid"
-    dense = "dense"
-    lexical = "lexical"
+    HYBRID = "hybrid"
+    DENSE = "dense"
+    LEXICAL = "lexical"
 
 
 Mode = Annotated[ModeName, typer.Option(help="By meaning and words, by meaning, or by words.")]
@@ -158,10 +158,32 @@ def opened(
     """Open the store for one command."""
     from agentmem.memory import Memory
 
-    with Memory.open(
-        location(store), embedder=embedder(model), create=create, read_only=read_only
-    ) as memory:
+    try:
+        memory = Memory.open(
+            location(store), embedder=embedder(model), create=create, read_only=read_only
+        )
+    except StoreNotFound as error:
+        raise StoreNotFound(f"{error} Here, `agentmem add` and `import` make one.") from error
+    with memory:
         yield memory
+
+
+def load_model(model: str | None) -> None:
+    """Load a model now: its seconds are none of the milliseconds of what follows."""
+    with waiting("loading the model"):
+        embedder(model).split(["a question"], prefixes=[""])
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say what is being waited for, while it lasts, where a person watches."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from agentmem.cli.render import make_console
+
+    with make_console(stderr=True).status(what):
+        yield
 
 
 @lru_cache(maxsize=4)

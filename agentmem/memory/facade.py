@@ -103,8 +103,12 @@ class Memory(Records):
         return f"Memory({self._parts.store.name!r}{scope})"
 
     def close(self) -> None:
-        """Let go of the store. What was added is durable without it."""
-        self._parts.store.close()
+        """Let go of the store. What was added is durable without it.
+
+        A handle from `scoped` shares the store with others, and leaves it open.
+        """
+        if self._bound.scope.is_empty:
+            self._parts.store.close()
 
     def scoped(
         self,
@@ -119,8 +123,7 @@ class Memory(Records):
             InvalidInput: An id is none, or would leave this handle's own scope.
             ScopeRequired: No id was given.
         """
-        scope = self._bound.reading(Scope(user_id, agent_id, session_id), None)
-        assert isinstance(scope, Scope)
+        scope = self._bound.naming(Scope(user_id, agent_id, session_id))
         return Memory(self._parts, Bound(scope))
 
     def add(
@@ -150,7 +153,8 @@ class Memory(Records):
             The ids, in order of the messages.
 
         Raises:
-            InvalidInput: A message cannot be stored as it is, or its id is taken.
+            InvalidInput: A message cannot be stored as it is, or its id is taken. One that
+                another process took at this very moment is the only one not stored.
             EmbeddingFailed: The model gave no usable vectors.
             StoreError: The write failed; nothing was stored.
         """

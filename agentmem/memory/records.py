@@ -251,4 +251,4 @@ def as_moment(value: Moment | None, what: str) -> datetime | None:
 
 def as_filter(where: Where | None) -> Filter | None:
     """Read a filter as a caller gives it."""
-    return parse_filter(where) if isinstance(where, Mapping) else where
+    return None if where is None else parse_filter(where)

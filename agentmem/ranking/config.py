@@ -23,11 +23,11 @@ class Ranking:
 
     Attributes:
         dense: Weight of the cosine between question and turn.
-        lexical: Weight of BM25 over the turn's words and, faded, its neighbours' words.
+        lexical: What a turn gains whose words are worth the whole question's, by BM25.
         reach: Terms over which a turn's support for its neighbours falls to 1/e.
         gap_minutes: Silence over which it falls to 1/e.
-        context: Weight of neighbours' cosines against the turn's own, and, if 0, none of their
-            words count either.
+        context: Weight of a neighbour right beside a turn, its words and its cosine, against
+            the turn's own.
         coherence: Adjacent-turn coherence (see `neighbours.coherence`) from which neighbours and
             sessions are believed fully; below it in proportion, and not at all at 0.
         session: Weight of BM25 of the whole session a turn lies in.
@@ -45,18 +45,14 @@ class Ranking:
     """
 
     dense: float = 1.0
-    lexical: float = 1.0
-    reach: float = (
-        25.0  # a spoken turn or two: 15 to 30 measure alike, meetings like more, chats less
-    )
-    gap_minutes: float = (
-        60.0  # web-log practice cuts sessions at 30 idle minutes; chats pause longer
-    )
-    context: float = 0.5  # a vector already smears over its surroundings; words do not
-    coherence: float = 0.15  # five standard errors above unrelated notes; meetings begin at 0.1
+    lexical: float = 10.0  # a turn that holds the whole question: what a dense outlier is worth
+    reach: float = 40.0  # three spoken turns: meetings gain up to it, chats are even from 20
+    gap_minutes: float = 60.0  # web logs are cut at 30 idle minutes, and chats pause longer
+    context: float = 0.6  # whoever says it outranks who stands beside; 0.5 to 0.7 measure alike
+    coherence: float = 0.1  # four standard errors above unrelated notes; meetings begin here
     session: float = 0.25  # gentle: months-long chats change topic within a session
     speaker: float = 1.0
-    length: float = 0.5
+    length: float = 0.5  # gains on all kinds of conversation; meetings lose a little from 0.8 on
     question: float = 0.5
     date: float = 2.0  # a named date is strong evidence, yet two strong legs may overrule it
     date_days: float = 7.0  # people tell within the week
@@ -69,8 +65,10 @@ class Ranking:
     def __post_init__(self) -> None:
         """Refuse numbers that would turn the ranking upside down."""
         for name, value in asdict(self).items():
-            if not math.isfinite(value) or value < 0:
-                raise InvalidInput(f"Ranking({name}={value!r}): weights are finite and 0 or more")
+            if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+                raise InvalidInput(
+                    f"Ranking({name}={value!r}): weights are finite numbers, 0 or more"
+                )
         for name in ("recency", "importance", "diversity"):
             if getattr(self, name) > 1:
                 raise InvalidInput(f"Ranking({name}={getattr(self, name)!r}) is bounded by 1")
@@ -79,11 +77,14 @@ class Ranking:
                 raise InvalidInput(
                     f"Ranking({name}=0): must be above 0; switch a term off by its weight"
                 )
+        if type(self.rerank_top) is not int:
+            raise InvalidInput(f"Ranking(rerank_top={self.rerank_top!r}): pass a whole number")
 
     @property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 over the canonical JSON of all fields."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        numbers = {name: value + 0.0 for name, value in asdict(self).items()}  # 1 and 1.0 are equal
+        canonical = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @classmethod

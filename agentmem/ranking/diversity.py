@@ -15,7 +15,7 @@ def maximal_marginal_relevance(
 
     Carbonell & Goldstein, "The Use of MMR" (SIGIR 1998): the next pick maximises
     lambda * relevance - (1 - lambda) * its largest similarity to a pick, with relevance scaled to
-    [0, 1] and lambda = 1 - trade.
+    [0, 1] and lambda = 1 - trade. The first pick is the most relevant.
 
     Args:
         scores: Relevance, higher is better, (M,).
@@ -30,11 +30,12 @@ def maximal_marginal_relevance(
         return np.zeros(0, np.int64)
     spread = float(np.ptp(scores))
     relevance = (scores - scores.min()) / spread if spread else np.ones(len(scores), np.float32)
-    worth, likeness = (1 - trade) * relevance, np.zeros(len(scores), np.float32)
-    picks: list[int] = []
-    for _ in range(min(k, len(scores))):
+    worth = (1 - trade) * relevance
+    picks = [int(np.argmax(relevance))]
+    likeness = vectors @ vectors[picks[0]]
+    while len(picks) < min(k, len(scores)):
         gain = worth - trade * likeness
         gain[picks] = -np.inf
         picks.append(int(np.argmax(gain)))
         likeness = np.maximum(likeness, vectors @ vectors[picks[-1]])
-    return np.array(picks, np.int64)
+    return np.array(picks[:k], np.int64)

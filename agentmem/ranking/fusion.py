@@ -29,11 +29,14 @@ def zscore(
         Shape (T,), 0 outside the mask.
     """
     seen = scores if mask is None else scores[mask]
+    seen = seen.astype(np.float64)  # in float32 the mean of equal numbers may differ from them
     deviation = float(seen.std()) if seen.size else 0.0
     if deviation < FLAT:
         return np.zeros(len(scores), np.float32)
-    standard = ((scores - seen.mean()) / deviation).astype(np.float32)
-    return standard if mask is None else np.where(mask, standard, np.float32(0))
+    standard: NDArray[np.float32] = ((scores - seen.mean()) / deviation).astype(np.float32)
+    if mask is not None:
+        standard[~mask] = 0
+    return standard
 
 
 def top(
@@ -47,9 +50,7 @@ def top(
         mask: Which are candidates, shape (T,).
     """
     pool = np.arange(len(scores)) if mask is None else np.flatnonzero(mask)
-    if k < len(
-        pool
-    ):  # keep every tie of the k-th best, so that the cut does not depend on the sort
+    if 0 < k < len(pool):  # keep every tie of the k-th best, which partition alone would not
         cut = np.partition(scores[pool], len(pool) - k)[len(pool) - k]
         pool = pool[scores[pool] >= cut]
     return pool[np.argsort(-scores[pool], kind="stable")][:k]

@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["B", "K1", "InvertedIndex", "Postings", "bm25", "idf"]
+__all__ = ["K1", "B", "InvertedIndex", "Postings", "bm25", "idf"]
 
-K1 = 1.2  # term-frequency saturation: the value of Robertson & Zaragoza 2009, section 3.5, and Lucene
+K1 = 1.2  # term-frequency saturation: Lucene's value, within Robertson & Zaragoza 2009, section 3.5
 B = 0.75  # length normalisation: idem
 TAIL_SHARE = 4  # merge the unsorted tail once it exceeds 1/4 of the sorted part: amortised O(1)
 TAIL_MINIMUM = 20_000  # terms; scanning this many codes costs 10 us a query term, merging costs ms
@@ -35,12 +35,6 @@ class _State:
     tail_documents: NDArray[np.int32]
     tail_counts: NDArray[np.float32]
     lengths: NDArray[np.float32]  # (N,) terms of each document
-
-
-def _count(codes: NDArray[np.int32]) -> Postings:
-    """Distinct codes of one document with their counts."""
-    terms, counts = np.unique(codes, return_counts=True)
-    return terms, counts.astype(np.float32)
 
 
 _EMPTY = _State(
@@ -140,7 +134,7 @@ def _merge(state: _State, terms: int) -> _State:
 
 
 def idf(matching: int, total: int) -> float:
-    """Inverse document frequency, never negative (Lucene's variant; Kamphuis et al. 2020, table 1)."""
+    """Inverse document frequency, never negative: Lucene's (Kamphuis et al. 2020, table 1)."""
     return float(np.log1p((total - matching + 0.5) / (matching + 0.5)))
 
 

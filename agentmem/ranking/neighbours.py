@@ -8,6 +8,7 @@ at all is measured on the conversation itself: a list of unrelated notes has no 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = ["Kernel", "coherence"]
 MAX_LAG = 8  # turns to each side: short messages reach this far before the kernel has faded
 SAMPLE = 512  # pairs a lag: the standard error of coherence is then 0.03, and it costs 1 ms
 COHERENCE_LAGS = (1, 2, 3)
+FLAT = 1e-6  # random pairs that differ by less are copies of one text: nothing to compare with
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,12 @@ class Kernel:
     """Weights between each turn and the ones up to `MAX_LAG` after it.
 
     Attributes:
+        size: T, the number of turns.
         weights: One array for each lag d from 1 up, shape (T - d,): the weight between the turns
             i and i + d, from 0 (other session, or far) to 1.
     """
 
+    size: int
     weights: tuple[NDArray[np.float32], ...]
 
     @classmethod
@@ -57,7 +61,7 @@ class Kernel:
             silence = np.abs(event_time[lag:] - event_time[:-lag]) / gap
             same = session[lag:] == session[:-lag]
             weights.append(np.where(same, np.exp(-words - silence), 0).astype(np.float32))
-        return cls(tuple(weights))
+        return cls(len(session), tuple(weights))
 
     def spread(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Sum of the neighbours' values by their weights, the turn itself left out, shape (T,)."""
@@ -71,12 +75,11 @@ class Kernel:
         self, places: NDArray[np.int64], values: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """`spread` of an array that is zero but at a few places, in time of those alone."""
-        size = len(self.weights[0]) + 1 if self.weights else 1
-        total = np.zeros(size, np.float32)
+        total = np.zeros(self.size, np.float32)
         for lag, weight in enumerate(self.weights, start=1):
             back = places >= lag
             np.add.at(total, places[back] - lag, weight[places[back] - lag] * values[back])
-            ahead = places < size - lag
+            ahead = places < self.size - lag
             np.add.at(total, places[ahead] + lag, weight[places[ahead]] * values[ahead])
         return total
 
@@ -102,7 +105,8 @@ def coherence(
         seed: Of the sample of pairs.
 
     Returns:
-        The kernel-weighted mean over sampled adjacent pairs; 0 where no turn has a neighbour.
+        The kernel-weighted mean over sampled adjacent pairs less its standard error, so that a
+        few turns that happen to agree prove nothing; 0 where no turn has a neighbour.
     """
     if not kernel.weights:
         return 0.0
@@ -113,11 +117,12 @@ def coherence(
         a = vectors[rows[first]] - centre[speaker[first]]
         b = vectors[rows[second]] - centre[speaker[second]]
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        return np.einsum("ij,ij->i", a, b) / np.maximum(norms, 1e-9)
+        found: NDArray[np.float32] = np.einsum("ij,ij->i", a, b) / np.maximum(norms, 1e-9)
+        return found
 
     ends = random.integers(0, len(rows), (2, 2 * SAMPLE))
     chance = cosines(*ends[:, ends[0] != ends[1]])
-    total = mass = 0.0
+    total = mass = squares = 0.0
     for lag in (lag for lag in COHERENCE_LAGS if lag <= len(kernel.weights)):
         weight = kernel.weights[lag - 1]
         linked = np.flatnonzero(weight > 0)
@@ -125,7 +130,10 @@ def coherence(
             linked = np.sort(random.choice(linked, SAMPLE, replace=False))
         total += float(weight[linked] @ (cosines(linked, linked + lag) - chance.mean()))
         mass += float(weight[linked].sum())
-    return total / (mass * float(chance.std())) if mass and chance.std() > 0 else 0.0
+        squares += float(weight[linked] @ weight[linked])
+    if not mass or chance.std() <= FLAT:
+        return 0.0
+    return total / (mass * float(chance.std())) - math.sqrt(squares) / mass
 
 
 def _speaker_means(
@@ -135,9 +143,14 @@ def _speaker_means(
     speaker: NDArray[np.int32],
     random: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Mean vector of each speaker, from a sample of turns, shape (speakers, D)."""
+    """Mean vector of each speaker, from a sample of turns, shape (speakers, D).
+
+    Summed in float64: less their mean, copies of one vector must leave nothing, not rounding.
+    """
     sample = random.choice(len(rows), min(len(rows), 4 * SAMPLE), replace=False)
+    sample = sample[np.argsort(speaker[sample], kind="stable")]
+    present, starts, counts = np.unique(speaker[sample], return_index=True, return_counts=True)
     means = np.zeros((int(speaker.max()) + 1, vectors.shape[1]), np.float32)
-    counts = np.bincount(speaker[sample], minlength=len(means))
-    np.add.at(means, speaker[sample], vectors[rows[sample]])
-    return means / np.maximum(counts, 1)[:, None]
+    sums = np.add.reduceat(vectors[rows[sample]], starts, axis=0, dtype=np.float64)
+    means[present] = sums / counts[:, None]
+    return means

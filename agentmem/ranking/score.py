@@ -6,7 +6,7 @@ Takes columns and gives named rows that add up to the score; knows no texts, clo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agentmem.ranking.config import Ranking
 from agentmem.ranking.dates import Span
 from agentmem.ranking.fusion import zscore
-from agentmem.ranking.lexical import B, K1, Postings, bm25, idf
+from agentmem.ranking.lexical import K1, B, Postings, bm25, idf
 from agentmem.ranking.neighbours import Kernel
 from agentmem.ranking.priors import (
     bounded_gain,
@@ -66,6 +66,7 @@ class Question:
         words: The query's words, lower case.
         spans: Dates it names.
         now: The moment it is asked, microseconds since 1970 UTC.
+        candidates: Which turns may be found, (T,); `None` for all.
     """
 
     cosines: Row | None
@@ -73,7 +74,7 @@ class Question:
     words: frozenset[str] = frozenset()
     spans: Sequence[Span] = ()
     now: int = 0
-    candidates: NDArray[np.bool_] | None = field(default=None)
+    candidates: NDArray[np.bool_] | None = None
 
 
 def score(conversation: Conversation, question: Question, *, ranking: Ranking) -> dict[str, Row]:
@@ -81,75 +82,95 @@ def score(conversation: Conversation, question: Question, *, ranking: Ranking) -
 
     Args:
         conversation: The turns in sight.
-        question: What is asked of them. Its `candidates` restrict what is standardised over and
-            what neighbours may lend; rows are meaningless outside.
+        question: What is asked of them. Of turns outside its `candidates` only this matters:
+            which terms they hold, which makes terms common, and how long they are, which sets
+            the mean length and the distance of the turns around them. Their rows mean nothing.
         ranking: The weights.
 
     Returns:
-        For each term that is switched on its row, (T,). `neighbours` holds everything that
+        For each term that says anything its row, (T,). `neighbours` holds everything that
         adjacent turns added, in meaning and in words.
     """
-    trust = _trust(conversation, ranking)
+    if not len(conversation.session) or not _seen(conversation, question).any():
+        return {}
+    believed = _believed(conversation, ranking)
+    trust = ranking.context * believed
     terms: dict[str, Row] = {}
     neighbours = np.zeros(len(conversation.session), np.float32)
     if question.cosines is not None and ranking.dense:
         terms["dense"] = ranking.dense * zscore(question.cosines, question.candidates)
-        neighbours += ranking.context * trust * conversation.kernel.spread(terms["dense"])
+        neighbours += trust * conversation.kernel.spread(terms["dense"])
     if question.postings is not None and ranking.lexical:
-        own, around = _lexical(conversation, question, trust if ranking.context else 0.0)
-        terms["lexical"] = ranking.lexical * zscore(own, question.candidates)
-        neighbours += ranking.lexical * zscore(around, question.candidates) - terms["lexical"]
-        terms["session"] = ranking.session * trust * _session(conversation, question.postings)
+        own, around = _lexical(conversation, question, trust)
+        terms["lexical"] = ranking.lexical * own
+        neighbours += ranking.lexical * (around - own)
+        terms["session"] = ranking.session * believed * _session(conversation, question)
     terms["neighbours"] = neighbours
     _priors(terms, conversation, question, ranking)
     _gains(terms, conversation, question, ranking)
     return {name: row for name, row in terms.items() if row.any()}
 
 
-def _trust(conversation: Conversation, ranking: Ranking) -> float:
+def _seen(conversation: Conversation, question: Question) -> NDArray[np.bool_]:
+    """Which turns are candidates, (T,)."""
+    if question.candidates is None:
+        return np.ones(len(conversation.session), np.bool_)
+    return question.candidates
+
+
+def _believed(conversation: Conversation, ranking: Ranking) -> float:
     """How far neighbours and sessions are believed in this conversation, from 0 to 1."""
     return float(np.clip(conversation.coherence / max(ranking.coherence, 1e-9), 0, 1))
 
 
 def _lexical(conversation: Conversation, question: Question, trust: float) -> tuple[Row, Row]:
-    """BM25 of each turn by its own words, and by its neighbours' as well.
+    """The share of the question found in each turn's own words, and in its neighbours' as well.
 
-    The second treats the words around as a further field of the turn: their frequencies are
+    BM25 over the sum of the question's inverse document frequencies, which is its theoretical
+    maximum but for the constant k1 + 1 (Bruch, Gai & Ingber, "An Analysis of Fusion Functions for
+    Hybrid Retrieval", 2022, section 3, normalise by it). Unlike a z-score it does not grow with
+    the number of turns that hold none of the words, and it leaves the decision to the dense leg
+    where the question's words are not found at all.
+
+    The second row treats the words around a turn as a further field of it: their frequencies are
     weighted, added to the turn's own and saturated together (Robertson, Zaragoza & Taylor,
     "Simple BM25 extension to multiple weighted fields", CIKM 2004), so that different words of
     the question found side by side count for more than one word found twice.
     """
     postings, lengths = question.postings or {}, conversation.lengths
-    size, kernel = len(lengths), conversation.kernel
-    own = sum(bm25(postings, lengths).values(), np.zeros(size, np.float32))
+    size, kernel, seen = len(lengths), conversation.kernel, _seen(conversation, question)
+    asked = sum(idf(len(documents), size) for documents, _ in postings.values()) or 1.0
+    own = sum(bm25(postings, lengths).values(), np.zeros(size, np.float32)) / np.float32(asked)
     if not trust:
         return own, own
     spread_lengths = lengths + trust * kernel.spread(lengths)
     norm = K1 * (1 - B + B * spread_lengths / max(float(spread_lengths.mean()), 1e-9))
     around = np.zeros(size, np.float32)
     for documents, counts in postings.values():
-        lent_by = (
-            documents if question.candidates is None else documents[question.candidates[documents]]
+        lending = seen[documents]
+        frequency = trust * kernel.spread_sparse(
+            documents[lending].astype(np.int64), counts[lending]
         )
-        lent = counts if question.candidates is None else counts[question.candidates[documents]]
-        frequency = trust * kernel.spread_sparse(lent_by.astype(np.int64), lent)
         frequency[documents] += counts
         around += idf(len(documents), size) * frequency * (K1 + 1) / (frequency + norm)
-    return own, around
+    return own, around / np.float32(asked)
 
 
-def _session(conversation: Conversation, postings: Mapping[str, Postings]) -> Row:
-    """Standardised BM25 of the session each turn lies in, taken as one document."""
-    session = conversation.session
-    count = int(session.max()) + 1 if session.size else 0
-    lengths = np.bincount(session, conversation.lengths, minlength=count).astype(np.float32)
+def _session(conversation: Conversation, question: Question) -> Row:
+    """Standardised BM25 of the session each turn lies in: its candidates as one document."""
+    seen = _seen(conversation, question).astype(np.float32)
+    held = np.bincount(conversation.session, seen) > 0  # sessions that have a candidate
+    count = int(held.sum())
+    place = np.maximum(np.cumsum(held) - 1, 0)[conversation.session]
+    lengths = np.bincount(place, conversation.lengths * seen, minlength=count)
     whole: dict[str, Postings] = {}
-    for term, (documents, counts) in postings.items():
-        totals = np.bincount(session[documents], counts, minlength=count).astype(np.float32)
+    for term, (documents, counts) in (question.postings or {}).items():
+        totals = np.bincount(place[documents], counts * seen[documents], minlength=count)
         holding = np.flatnonzero(totals).astype(np.int32)
-        whole[term] = holding, totals[holding]
-    scores = sum(bm25(whole, lengths).values(), np.zeros(count, np.float32))
-    return zscore(scores)[session]
+        whole[term] = holding, totals[holding].astype(np.float32)
+    scores = sum(bm25(whole, lengths.astype(np.float32)).values(), np.zeros(count, np.float32))
+    row: Row = zscore(scores)[place]
+    return row
 
 
 def _priors(
@@ -157,7 +178,8 @@ def _priors(
 ) -> None:
     """Add what speaks for a turn besides its match."""
     named = named_speakers(question.words, conversation.speakers)[conversation.speaker]
-    if ranking.speaker and named.any() and not named.all():
+    among = named[_seen(conversation, question)]
+    if ranking.speaker and among.any() and not among.all():
         terms["speaker"] = ranking.speaker * named.astype(np.float32)
     if ranking.length:
         terms["length"] = ranking.length * length_prior(conversation.lengths, question.candidates)
@@ -176,7 +198,7 @@ def _gains(
         return
     base = sum(terms.values(), np.zeros(len(conversation.session), np.float32))
     if question.candidates is not None:
-        base = np.where(question.candidates, base, base[question.candidates].min(initial=np.inf))
+        base = np.where(question.candidates, base, base[question.candidates].min())
     if ranking.recency:
         gain = recency_gain(
             conversation.event_time, now=question.now, half_life_days=ranking.recency_days

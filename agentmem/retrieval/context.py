@@ -6,7 +6,7 @@ and an answer its question. The count is exact, by the tokenizer given, and neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -20,7 +20,7 @@ __all__ = ["Neighbours", "Packer", "hits_for", "render"]
 
 Neighbours: TypeAlias = int | Literal["auto"]
 MOST_NEIGHBOURS: Final = 10  # a screenful on each side; more is `memory.turns(session_id=...)`
-TOKENS_A_TURN: Final = 12  # shorter than almost any line: bounds how many hits a budget could hold
+TOKENS_A_TURN: Final = 4  # role, colon, word, newline: no line is shorter
 MOST_HITS: Final = 400
 PLAIN_ROLES: Final = ("user", "assistant")  # a stored system or tool message gets no such power
 
@@ -60,13 +60,23 @@ class Packer:
         Raises:
             InvalidInput: The budget or `neighbours` cannot be used; see also `Searcher.search`.
         """
-        _check(max_tokens, neighbours)
+        _check_budget(max_tokens)
+        _check_neighbours(neighbours)
         found = self._searcher.found(request)
-        units, duplicates = _distinct(found)
-        units = [_with_neighbours(found, unit, neighbours) for unit in units]
+        units = [_with_neighbours(found, unit, neighbours) for unit in _distinct(found)]
         turns = self._turns(found, units)
-        chosen, left = self._chosen(units, turns, max_tokens=max_tokens)
-        return self._context(chosen, left, duplicates, turns=turns, max_tokens=max_tokens)
+        chosen = self._chosen(units, turns, max_tokens=max_tokens)
+        used, text, tokens = self._laid_out(chosen, turns, max_tokens=max_tokens)
+        shown = set(used)
+        return Context(
+            text=text,
+            messages=tuple(_message(turns[place]) for place in used),
+            hits=tuple(hit for place, hit in _ranked(found) if place in shown),
+            turns=tuple(turns[place] for place in used),
+            tokens=tokens,
+            max_tokens=max_tokens,
+            dropped=self._dropped(found, units, shown=shown),
+        )
 
     def _turns(self, found: Found, units: Iterable[_Unit]) -> dict[int, Turn]:
         """Every turn that may be used, by place; neighbours deleted meanwhile are left out."""
@@ -79,13 +89,16 @@ class Packer:
 
     def _chosen(
         self, units: list[_Unit], turns: Mapping[int, Turn], *, max_tokens: int
-    ) -> tuple[list[tuple[_Unit, tuple[int, ...]]], list[_Unit]]:
-        """Take units best first while they fit, without their neighbours if need be."""
+    ) -> list[tuple[int, ...]]:
+        """Take units best first while they fit, without their neighbours if need be.
+
+        Returns:
+            The places that each unit taken adds to those before it.
+        """
         costs: dict[int, int] = {}
         headers: dict[object, int] = {}
         taken: set[int] = set()
-        chosen: list[tuple[_Unit, tuple[int, ...]]] = []
-        left: list[_Unit] = []
+        chosen: list[tuple[int, ...]] = []
         spent = 0
 
         def cost(places: Iterable[int]) -> int:
@@ -108,40 +121,36 @@ class Packer:
                     spent += price
                     taken.update(places)
                     headers.update((_section(turns[p]), 0) for p in places)
-                    chosen.append((unit, places))
+                    chosen.append(places)
                     break
-            else:
-                left.append(unit)
-        return chosen, left
+        return chosen
 
-    def _context(
-        self,
-        chosen: list[tuple[_Unit, tuple[int, ...]]],
-        left: list[_Unit],
-        duplicates: list[Hit],
-        *,
-        turns: Mapping[int, Turn],
-        max_tokens: int,
-    ) -> Context:
-        """Lay out what was chosen; give up the last of it while the exact count is too high."""
+    def _laid_out(
+        self, chosen: list[tuple[int, ...]], turns: Mapping[int, Turn], *, max_tokens: int
+    ) -> tuple[list[int], str, int]:
+        """Lay out what was chosen, giving up the last of it while the exact count is too high.
+
+        Returns:
+            The places in order, their text, and its tokens.
+        """
         while True:
-            places = sorted({p for _, unit_places in chosen for p in unit_places})
-            used = sorted((turns[p] for p in places), key=lambda t: (t.event_time, t.ingested_at))
-            text = render(used)
+            places = {place for added in chosen for place in added}
+            used = sorted(places, key=lambda p: (turns[p].event_time, turns[p].ingested_at))
+            text = render(turns[place] for place in used)
             tokens = self._counter.count(text) if text else 0
             if tokens <= max_tokens:
-                break
-            left.insert(0, chosen.pop()[0])
-        dropped = [Dropped(u.hit.turn, "budget", self._cost(u.hit.turn)) for u in left]
-        dropped += [Dropped(hit.turn, "duplicate", self._cost(hit.turn)) for hit in duplicates]
-        return Context(
-            text=text,
-            messages=tuple(_message(turn) for turn in used),
-            hits=tuple(unit.hit for unit, _ in chosen),
-            turns=tuple(used),
-            tokens=tokens,
-            max_tokens=max_tokens,
-            dropped=tuple(dropped),
+                return used, text, tokens
+            chosen = chosen[:-1]
+
+    def _dropped(
+        self, found: Found, units: Iterable[_Unit], *, shown: Container[int]
+    ) -> tuple[Dropped, ...]:
+        """Account for the hits that are not shown, best first."""
+        distinct = {unit.place for unit in units}
+        return tuple(
+            Dropped(hit.turn, "budget" if place in distinct else "duplicate", self._cost(hit.turn))
+            for place, hit in _ranked(found)
+            if place not in shown
         )
 
     def _cost(self, turn: Turn) -> int:
@@ -149,7 +158,12 @@ class Packer:
 
 
 def hits_for(max_tokens: int) -> int:
-    """How many hits a budget could hold at the most."""
+    """How many hits a budget could hold at the most.
+
+    Raises:
+        InvalidInput: The budget is no number of tokens.
+    """
+    _check_budget(max_tokens)
     return max(1, min(MOST_HITS, max_tokens // TOKENS_A_TURN + 1))
 
 
@@ -187,19 +201,21 @@ def _message(turn: Turn) -> dict[str, str]:
     return {"role": role, "content": f"[{turn.event_time:%Y-%m-%d}] {said}"}
 
 
-def _distinct(found: Found) -> tuple[list[_Unit], list[Hit]]:
-    """Split hits into the first of each wording, and its repeats by the same speaker."""
+def _ranked(found: Found) -> Iterator[tuple[int, Hit]]:
+    """The hits with their places, best first."""
+    return zip(found.places, found.recall.hits, strict=True)
+
+
+def _distinct(found: Found) -> list[_Unit]:
+    """The first hit of each wording of a speaker; repeats are left out."""
     units: list[_Unit] = []
-    repeats: list[Hit] = []
     seen: set[tuple[str, str]] = set()
-    for hit, place in zip(found.recall.hits, found.places, strict=True):
+    for place, hit in _ranked(found):
         wording = (hit.turn.speaker, " ".join(_line(hit.turn).casefold().split()))
-        if wording in seen:
-            repeats.append(hit)
-        else:
+        if wording not in seen:
             seen.add(wording)
             units.append(_Unit(hit, place, ()))
-    return units, repeats
+    return units
 
 
 def _with_neighbours(found: Found, unit: _Unit, neighbours: Neighbours) -> _Unit:
@@ -216,9 +232,12 @@ def _with_neighbours(found: Found, unit: _Unit, neighbours: Neighbours) -> _Unit
     return _Unit(unit.hit, unit.place, tuple(beside))
 
 
-def _check(max_tokens: int, neighbours: Neighbours) -> None:
+def _check_budget(max_tokens: object) -> None:
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
         raise InvalidInput(f"max_tokens={max_tokens!r}: pass the budget in tokens, 1 or more.")
+
+
+def _check_neighbours(neighbours: object) -> None:
     if neighbours != "auto" and (
         not isinstance(neighbours, int) or not 0 <= neighbours <= MOST_NEIGHBOURS
     ):

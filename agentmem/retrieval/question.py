@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.analysis import analyze, words
+from agentmem.analysis import analyze, sources, words
 from agentmem.checks import clean_text
 from agentmem.errors import InvalidInput
 from agentmem.protocols import Embedder
@@ -47,10 +47,9 @@ class Query:
         Participants' names are taken out of the terms: a turn that holds one mostly addresses
         that person, while what the question wants is mostly said *by* them (the speaker term).
         """
-        people = {
-            part for name in sight.conversation.speakers for part in name if len(part) > 1
-        } & self.words
-        terms = [term for term, word in self.terms.items() if word not in people]
+        people = {part for name in sight.conversation.speakers for part in name if len(part) > 1}
+        named = {term for part in people & self.words for term in analyze(part)}
+        terms = [term for term in self.terms if term not in named]
         lexical = mode != "dense"
         return Question(
             cosines=None if vector is None else sight.cosines(vector),
@@ -75,14 +74,7 @@ def read_query(text: object) -> Query:
             "the query is empty, so nothing can match it. Ask something, or list turns in order "
             "with memory.turns(session_id=...)."
         )
-    found = words(text)
-    terms: dict[str, str] = {}
-    for word in found:
-        for term in analyze(word):
-            terms.setdefault(term, word)
-    for term in analyze(text):  # identifiers are one term and several words
-        terms.setdefault(term, term)
-    return Query(text, frozenset(found), terms)
+    return Query(text, frozenset(words(text)), sources(text))
 
 
 def embed_query(embedder: Embedder, text: str) -> NDArray[np.float32]:

@@ -267,18 +267,25 @@ class Searcher:
                 words[word] = words.get(word, 0.0) + float(row[place])
         return Evidence(
             similarity=0.0 if question.cosines is None else float(question.cosines[place]),
-            bm25=sum(words.values()),
+            bm25=sum(words.values(), 0.0),
             words=words,
-            chunk=self._best_chunk(sight, place, turn=turn, text=query.text),
+            chunk=self._best_chunk(sight, place, turn=turn, question=question, text=query.text),
         )
 
-    def _best_chunk(self, sight: Sight, place: int, *, turn: Turn, text: str) -> str:
-        """The part of a long turn nearest to the query; the content of a short one."""
+    def _best_chunk(
+        self, sight: Sight, place: int, *, turn: Turn, question: Question, text: str
+    ) -> str:
+        """The part of a long turn that the legs searched rank first; the content of a short one."""
         chunks = sight.chunks_of(place)
         if len(chunks) == 1:
             return turn.content
-        vector = embed_query(self._embedder, text)
-        best = chunks[int(np.argmax(sight.columns.vectors[chunks] @ vector))]
+        postings = {term: sight.chunk_postings(term, chunks) for term in question.postings or {}}
+        words = bm25(postings, sight.chunk_lengths(chunks))
+        match = zscore(sum(words.values(), np.zeros(len(chunks), np.float32)))
+        if question.cosines is not None:
+            vector = embed_query(self._embedder, text)
+            match = match + zscore(sight.columns.vectors[chunks] @ vector)
+        best = chunks[int(np.argmax(match))]
         return self._store.chunk_text(int(sight.columns.row_ids[best])) or turn.content
 
 
@@ -292,8 +299,9 @@ def _microseconds(moment: datetime) -> int:
 
 def _checked(request: Request) -> Query:
     """Refuse a request that could only give a misleading answer."""
-    if isinstance(request.k, bool) or not isinstance(request.k, int) or request.k < 1:
-        raise InvalidInput(f"k={request.k!r}: pass how many hits you want, 1 or more.")
+    k: object = request.k
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidInput(f"k={k!r}: pass how many hits you want, 1 or more.")
     if request.mode not in MODES:
         raise InvalidInput(f"mode={request.mode!r} is none of {', '.join(MODES)}.")
     return read_query(request.query)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from cachetools import LRUCache
@@ -58,7 +58,7 @@ class Sight:
     @property
     def nbytes(self) -> int:
         """Bytes beyond those of the columns."""
-        arrays = (
+        arrays: tuple[NDArray[Any], ...] = (
             self.rows,
             self.turn_of_chunk,
             self.first_chunk,
@@ -92,6 +92,16 @@ class Sight:
     def chunks_of(self, turn: int) -> NDArray[np.int64]:
         """Indices of a turn's chunks."""
         return np.flatnonzero(self.turn_of_chunk == turn)
+
+    def chunk_postings(self, term: str, chunks: NDArray[np.int64]) -> Postings:
+        """Places among a few chunks, ascending, that hold a term, and how often each does."""
+        found, counts = self.columns.lexical.postings(term, size=len(self.turn_of_chunk))
+        inside = np.isin(found, chunks)
+        return np.searchsorted(chunks, found[inside]).astype(np.int32), counts[inside]
+
+    def chunk_lengths(self, chunks: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Terms of each of a few chunks."""
+        return self.columns.lexical.lengths(len(self.turn_of_chunk))[chunks]
 
 
 class Sights:
@@ -156,7 +166,8 @@ class _Turns:
         """Gather what the ranking needs to know of them, given their chunks' places."""
         columns, rows = self.columns, self.rows
         totals, means = self._lengths(chunks)
-        speaker = columns.speaker[rows]
+        present, coded = np.unique(columns.speaker[rows], return_inverse=True)
+        speaker = coded.astype(np.int32)
         session = np.unique(columns.session[rows], return_inverse=True)[1].astype(np.int32)
         kernel = Kernel.build(
             session,
@@ -169,7 +180,7 @@ class _Turns:
             session=session,
             lengths=means,
             speaker=speaker,
-            speakers=tuple(tuple(words(name)) for name in columns.speakers),
+            speakers=tuple(tuple(words(columns.speakers[one])) for one in present),
             event_time=columns.event_time[rows],
             importance=columns.importance[rows],
             asks=self._asking(),
@@ -185,7 +196,7 @@ class _Turns:
         lengths = self.columns.lexical.lengths(len(self.turn_of_chunk))[chunks]
         totals = np.bincount(owners, lengths, minlength=len(self.rows)).astype(np.float32)
         counts = np.bincount(owners, minlength=len(self.rows)).astype(np.float32)
-        return totals, totals / np.maximum(counts, 1)
+        return totals, totals / np.maximum(counts, np.float32(1))
 
     def _asking(self) -> NDArray[np.bool_]:
         """Which turns end in a question mark."""

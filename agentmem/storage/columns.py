@@ -28,12 +28,13 @@ COLUMNS_READ: Final = (
 SCOPE_FIELDS: Final = ("user_id", "agent_id", "session_id")
 GROWTH: Final = 2  # capacity doubles, so that n appends copy each row about once
 BYTES_A_KEY: Final = 150  # of a 32-character text and its slot in a dictionary
+BYTES_A_SORTED_TURN: Final = 28  # what a snapshot holds of each turn beside the shared arrays
 NOWHERE: Final = -1  # code of an id that no row has
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """C chunks in order of arrival and their T turns in order of (session, event, ingestion).
+    """C chunks, turn after turn as they arrived, and T turns by session, event and ingestion.
 
     Attributes:
         row_ids: Row id of each chunk, (C,).
@@ -141,11 +142,14 @@ class ColumnsBuilder:
 
     def extend(self, rows: pa.Table) -> None:
         """Append rows of `COLUMNS_READ` in order of arrival, a turn with all of its chunks."""
-        self._extend_turns(rows.filter(pc.equal(rows["chunk"], pa.scalar(0, pa.int32()))))
+        chunk = rows["chunk"].to_numpy()
+        self._extend_turns(rows.filter(pa.array(chunk == 0)))
         turns = [self._turns.get(key, NOWHERE) for key in strings(rows["key"])]
         owner = np.asarray(turns, np.int64)
-        if (owner == NOWHERE).any():  # chunks of a turn that is just being deleted
-            rows, owner = rows.filter(pa.array(owner != NOWHERE)), owner[owner != NOWHERE]
+        order = np.lexsort((chunk, owner))  # an upsert may store the chunks of a turn in any order
+        order = order[owner[order] != NOWHERE]  # without chunks of a turn just being deleted
+        if not np.array_equal(order, np.arange(len(owner))):
+            rows, owner = rows.take(pa.array(order)), owner[order]
         self._turn.extend(owner)
         self._row_ids.extend(rows["_rowid"].to_numpy())
         self._vectors.extend(matrix(rows["vector"]))
@@ -154,15 +158,16 @@ class ColumnsBuilder:
     def _extend_turns(self, heads: pa.Table) -> None:
         for key in strings(heads["key"]):
             self._turns[key] = len(self._turns)
-        named = pc.and_kleene(pc.is_valid(heads["name"]), pc.not_equal(heads["name"], ""))
+        named = pc.and_kleene(
+            pc.is_valid(heads["name"]), pc.not_equal(heads["name"], pa.scalar(""))
+        )
         speakers = pc.if_else(named, heads["name"], heads["role"])
         self._speaker.extend(_coded(speakers, self._speakers))
         self._session.extend(self._sessions_of(heads))
         self._head.extend(heads["_rowid"].to_numpy())
         self._event.extend(integers(heads["event_time"]))
         self._ingested.extend(integers(heads["ingested_at"]))
-        importance = pc.fill_null(heads["importance"].cast(pa.float32()), float("nan"))
-        self._importance.extend(importance.to_numpy())
+        self._importance.extend(heads["importance"].to_numpy())  # a null becomes NaN
 
     def _sessions_of(self, heads: pa.Table) -> NDArray[np.int32]:
         """Return the code of each turn's session, making those that are new."""
@@ -183,10 +188,11 @@ class ColumnsBuilder:
         order = np.lexsort((self._ingested.view(), event, session))
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
+        chunk_turn = place[self._turn.view()]
         return Columns(
             row_ids=self._row_ids.view(),
             vectors=self._vectors.view(),
-            chunk_turn=place[self._turn.view()],
+            chunk_turn=chunk_turn,
             head_row=self._head.view()[order],
             session=session[order],
             event_time=event[order],
@@ -197,7 +203,7 @@ class ColumnsBuilder:
             ids=self._ids,
             lexical=self._lexical,
             version=version,
-            nbytes=self.nbytes,
+            nbytes=self.nbytes + chunk_turn.nbytes + BYTES_A_SORTED_TURN * len(order),
         )
 
 

@@ -10,22 +10,19 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 from lancedb.table import Table
-from numpy.typing import NDArray
 
 from agentmem.storage.columns import COLUMNS_READ, Columns, ColumnsBuilder
-from agentmem.storage.sql import scope_sql
+from agentmem.storage.sql import both, scope_sql
 from agentmem.storage.turns import Store
 from agentmem.types import ALL, AllScopes, Scope
 
 __all__ = ["Columns", "Residents"]
 
 MAX_BYTES: Final = 1 << 30  # half a million turns at 384 dimensions
-STATE: Final = ["_rowid", "_row_last_updated_at_version"]
+WRITTEN_AT: Final = "_row_last_updated_at_version"  # survives compaction, as row ids do
 BYTES_A_PARTITION: Final = 4096  # of its objects, so that empty scopes do not pile up unseen
-TAKE_AT_MOST: Final = 10_000  # rows by row id; beyond, reading the partition anew is faster
 
 
 class Residents:
@@ -96,8 +93,8 @@ class _Partition:
         self._where = where
         self._lock = threading.Lock()
         self._builder = ColumnsBuilder(store.passport.dimension)
-        self._ids = np.zeros(0, np.uint64)  # of the rows read, ascending: the order of arrival
-        self._updated = np.zeros(0, np.uint64)  # and the versions that wrote them last
+        self._rows = 0  # that were read, and the row id of the last of them
+        self._last = -1
         self._columns: Columns | None = None
         self.nbytes = BYTES_A_PARTITION
 
@@ -109,51 +106,41 @@ class _Partition:
         with self._lock:
             columns = self._columns
             if columns is None or columns.version < version:
+                self._columns = None  # so that a failure half-way starts over
                 with self._store.pinned() as table:
-                    columns = self._columns = self._advanced(table)
+                    columns = self._columns = self._advanced(table, columns)
                 self.nbytes = BYTES_A_PARTITION + columns.nbytes
             return columns
 
-    def _advanced(self, table: Table) -> Columns:
-        """Bring the columns to the version of the table."""
-        if self._columns is None:
-            return self._rebuilt(table)
-        state = table.search().where(self._where).select(STATE).to_arrow()
-        ids, updated = _arrived(state)
-        known = len(self._ids)
-        if not (
-            np.array_equal(ids[:known], self._ids)
-            and np.array_equal(updated[:known], self._updated)
-        ):
-            return self._rebuilt(table)
-        new = ids[known:]
-        if not len(new):
-            return self._columns.at(table.version)
-        if len(new) > TAKE_AT_MOST:
-            return self._rebuilt(table)
-        rows = table.take_row_ids(new.tolist()).select(list(COLUMNS_READ)).to_arrow()
-        self._ids, self._updated = ids, updated
-        self._builder.extend(rows.sort_by("_rowid"))
-        return self._builder.snapshot(table.version)
+    def _advanced(self, table: Table, columns: Columns | None) -> Columns:
+        """Bring the columns to the version of the table.
 
-    def _rebuilt(self, table: Table) -> Columns:
-        """Read the whole partition."""
-        query = table.search().where(self._where).select([*COLUMNS_READ, STATE[1]])
-        rows = query.to_arrow()
-        self._ids, self._updated = _arrived(rows)
+        Rows that only arrived are appended. A row id that is not above all others was changed,
+        and a sum that is wrong tells of rows deleted; then everything is read anew.
+        """
+        version = int(table.version)
+        if columns is not None:
+            changed = self._read(table, both(self._where, f"{WRITTEN_AT} > {columns.version}"))
+            arrived = changed.num_rows
+            if self._rows + arrived == table.count_rows(self._where):
+                if not arrived:
+                    return columns.at(version)
+                if changed["_rowid"][0].as_py() > self._last:
+                    return self._grown(changed, version)
         self._builder = ColumnsBuilder(self._store.passport.dimension)
-        self._builder.extend(_in_order(rows))
-        return self._builder.snapshot(table.version)
+        self._rows, self._last = 0, -1
+        return self._grown(self._read(table, self._where), version)
 
+    def _grown(self, rows: pa.Table, version: int) -> Columns:
+        if rows.num_rows:
+            self._rows += rows.num_rows
+            self._last = rows["_rowid"][-1].as_py()
+            self._builder.extend(rows)
+        return self._builder.snapshot(version)
 
-def _arrived(rows: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return the row ids in order of arrival, and the version that wrote each last."""
-    ids = rows["_rowid"].to_numpy().astype(np.uint64)
-    order = np.argsort(ids, kind="stable")
-    return ids[order], rows[STATE[1]].to_numpy().astype(np.uint64)[order]
-
-
-def _in_order(rows: pa.Table) -> pa.Table:
-    """Sort rows by their ids, without copying the vectors where they are sorted already."""
-    ids = rows["_rowid"].to_numpy()
-    return rows if (ids[1:] > ids[:-1]).all() else rows.sort_by("_rowid")
+    @staticmethod
+    def _read(table: Table, where: str) -> pa.Table:
+        """Return rows in order of arrival, which is the order of their ids."""
+        rows = table.search().where(where).select(list(COLUMNS_READ)).to_arrow()
+        ids = rows["_rowid"].to_numpy()
+        return rows if (ids[1:] > ids[:-1]).all() else rows.sort_by("_rowid")

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from itertools import chain
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -40,7 +39,6 @@ SCHEMA_VERSION: Final = 1
 PRIMARY_KEY: Final = {"lance-schema:unenforced-primary-key": "true"}  # or races duplicate rows
 KEY_BYTES: Final = 16  # 128 bits: a collision among 10^12 turns has a chance of 10^-15
 TIMES: Final = pa.timestamp("us", tz="UTC")
-ABSENT: Final[Mapping[str, Any]] = MappingProxyType({})
 
 TURN_COLUMNS: Final = (
     *("id", "role", "content", "event_time", "ingested_at", "name", "user_id", "agent_id"),
@@ -229,7 +227,7 @@ def turn_from_row(row: Mapping[str, Any]) -> Turn:
         user_id=row["user_id"],
         agent_id=row["agent_id"],
         session_id=row["session_id"],
-        metadata=ABSENT if metadata in (None, "{}") else MappingProxyType(json.loads(metadata)),
+        metadata=json.loads(metadata or "{}"),
         attachments=tuple(Attachment(**one) for one in json.loads(attachments or "[]")),
         importance=row["importance"],
     )

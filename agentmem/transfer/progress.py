@@ -22,7 +22,15 @@ from agentmem.errors import StoreError
 from agentmem.transfer.reading import Record, unreadable
 from agentmem.types import Scope
 
-__all__ = ["Checkpoint", "Checkpoints", "Rejects", "SessionDate", "Tell", "digest_of", "progress_bar"]
+__all__ = [
+    "Checkpoint",
+    "Checkpoints",
+    "Rejects",
+    "SessionDate",
+    "Tell",
+    "digest_of",
+    "progress_bar",
+]
 
 HASH_BLOCK: Final = 2**20  # read at once; larger is no faster
 VERSION: Final = 1  # of the checkpoint file; another version is started over

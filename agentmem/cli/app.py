@@ -1,0 +1,126 @@
+"""The command `agentmem`: its commands in three panels, and what every one does with an error.
+
+Loads typer and this package's words; models, the database and rich load inside the commands.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from agentmem.cli import demo, evaluate, reading, writing
+from agentmem.cli.machine import print_json
+from agentmem.errors import AgentmemError
+
+__all__ = ["app", "main"]
+
+ERROR: Final = 1  # exit code of an error of agentmem; typer gives 2 to wrong usage
+USAGE_ERROR: Final[Any] = typer.BadParameter.__bases__[0]  # typer exports no name for it
+QUIET: Final = {  # read by third parties when they are imported; what the user has set stays
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",  # else a warning whenever a process is started
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+class _Group(TyperGroup):
+    """The group of all commands: an error of agentmem is told in words, without a traceback."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.obj = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AgentmemError as error:
+            _tell(type(error).__name__, message=str(error), as_json=ctx.obj)
+            raise typer.Exit(ERROR) from error
+        except USAGE_ERROR as error:
+            if not ctx.obj:
+                raise  # typer shows it beside the usage
+            _tell("UsageError", message=error.format_message(), as_json=True)
+            raise typer.Exit(error.exit_code) from error
+
+
+def _tell(kind: str, *, message: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"error": {"type": kind, "message": message}}, err=True)
+        return
+    from agentmem.cli.render import make_console, visible
+
+    shown = visible(f"error: {message}", lines=True)
+    make_console(stderr=True).print(shown, style="red", soft_wrap=True)
+
+
+app = typer.Typer(
+    name="agentmem",
+    cls=_Group,
+    help="Conversation memory for agents: stored verbatim, found by meaning and by word.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks would print the turns in local variables
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        from agentmem import __version__
+
+        typer.echo(f"agentmem {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version and exit.",
+            is_eager=True,
+            callback=lambda value: _version(wanted=value),
+        ),
+    ] = False,
+) -> None:
+    """Conversation memory for agents: stored verbatim, found by meaning and by word."""
+
+
+_PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
+    "Begin": {"demo": demo.demo},
+    "Ask": {"search": reading.search, "context": reading.context},
+    "Remember": {
+        "add": writing.add,
+        "import": writing.import_file,
+        "export": writing.export,
+        "delete": writing.delete,
+    },
+    "Look": {
+        "sessions": reading.sessions,
+        "turns": reading.turns,
+        "get": reading.get,
+        "stats": reading.stats,
+    },
+}
+
+for _panel, _commands in _PANELS.items():
+    for _name, _function in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(evaluate.app, name="eval", rich_help_panel="Measure")
+
+
+def main() -> None:
+    """Run the command line, as the script `agentmem` does."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows "?"
+            stream.reconfigure(errors="replace")
+    app(prog_name="agentmem")
