@@ -23,11 +23,16 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from agentmem import Memory
 from agentmem.embedding.weights import bundled_folder
 
-SUBJECTS = "my sister|the landlord|our new colleague|the dentist|a neighbour|the whole team|my old bike"
-VERBS = "promised to repair|forgot about|talked for an hour about|moved away because of|asked me to book"
-OBJECTS = "the leaking kitchen tap|a ferry to the islands|the quarterly report|piano lessons|a tax form"
+SUBJECTS = (
+    "my sister|the landlord|our new colleague|the dentist|a neighbour|the whole team|my old bike"
+)
+VERBS = "promised to repair|forgot about|talked for an hour about|left because of|asked me to book"
+OBJECTS = (
+    "the leaking kitchen tap|a ferry to the islands|the quarterly report|piano lessons|a tax form"
+)
 PLACES = "in Lisbon|at the harbour|near the old station|in the office|on the way to Turin|at home"
 WORDS = [part.split("|") for part in (SUBJECTS, VERBS, OBJECTS, PLACES)]
 
@@ -55,7 +60,11 @@ def filled(path: Path, *, turns: int, rng: random.Random) -> Memory:
     memory = Memory.open(path)
     memory.import_turns(
         (
-            {"role": ("user", "assistant")[n % 2], "content": turn(rng), "session_id": f"s{n // 40}"}
+            {
+                "role": ("user", "assistant")[n % 2],
+                "content": turn(rng),
+                "session_id": f"s{n // 40}",
+            }
             for n in range(turns)
         ),
         user_id="ada",

@@ -120,7 +120,7 @@ def test_a_search_prints_rank_score_date_speaker_text_and_terms(store: Path) -> 
 def test_an_explained_search_draws_the_terms_and_names_the_words(store: Path) -> None:
     text = printed("search", "Lisbon cello", "--store", store, "--user", "ada", "--explain")
     assert re.search(r"lexical +\+\d\.\d\d █+", text)
-    assert "words in common: lisbon" in text
+    assert "words in common: Lisbon" in text
     assert "cosine 0." in text
     assert "[image] a cello by the window" in text
 

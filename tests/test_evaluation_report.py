@@ -6,12 +6,9 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agentmem.evaluation.metrics import measure
 from agentmem.evaluation.report import Report, Row, SystemResult, summarise
-from agentmem.evaluation.systems import reciprocal_rank_fusion
 
 KS = (1, 10)
 
@@ -100,17 +97,3 @@ def test_a_report_is_json_with_or_without_single_questions() -> None:
     assert whole == report.to_dict()
     assert "rows" not in report.to_dict(rows=False)["systems"][0]
     assert report.systems[0].rows
-
-
-def test_reciprocal_rank_fusion_worked_out_by_hand() -> None:
-    # b: 1/62 + 1/61, a: 1/61 + 1/63, c: 1/62, d: 1/63.
-    fused = reciprocal_rank_fusion([["a", "b", "d"], ["b", "c", "a"]])
-    assert fused == ["b", "a", "c", "d"]
-
-
-@given(st.lists(st.lists(st.sampled_from("abcdef"), unique=True), max_size=3))
-def test_fusion_keeps_every_id_once_and_a_unanimous_order(lists: list[list[str]]) -> None:
-    fused = reciprocal_rank_fusion(lists)
-    assert sorted(fused) == sorted({key for ranked in lists for key in ranked})
-    if lists:
-        assert reciprocal_rank_fusion([lists[0]] * 3) == lists[0]

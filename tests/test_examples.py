@@ -52,8 +52,8 @@ def test_an_example_prints_what_it_promises_and_leaves_nothing_behind(
 ) -> None:
     printed = run(example, folder=tmp_path)
     assert [text for text in SAID[example] if text not in printed] == []
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left <= {"data-gym-cache"}  # tiktoken's own copy of its vocabulary
+    left = {path.name.split("_")[0] for path in tmp_path.iterdir()}
+    assert left <= {"data-gym-cache", "torchinductor"}  # caches of tiktoken and of torch
 
 
 def test_every_example_is_run() -> None:

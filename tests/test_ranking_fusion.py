@@ -78,3 +78,11 @@ def test_a_small_k_favours_first_places() -> None:
     rankings = [["a", "x", "b"], ["y", "z", "b"]]
     assert reciprocal_rank_fusion(rankings, k=0)[0] == "a"
     assert reciprocal_rank_fusion(rankings, k=60)[0] == "b"
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"), unique=True), max_size=3))
+def test_fusion_keeps_every_id_once_and_a_unanimous_order(lists: list[list[str]]) -> None:
+    fused = reciprocal_rank_fusion(lists)
+    assert sorted(fused) == sorted({key for ranked in lists for key in ranked})
+    if lists:
+        assert reciprocal_rank_fusion([lists[0]] * 3) == lists[0]

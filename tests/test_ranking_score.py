@@ -73,10 +73,7 @@ def bm25_of(
         norm = K1 * (1 - B + B * length / max(average, 1e-9))
         scores.append(
             sum(
-                rarity(len(lengths), held)
-                * tf
-                * (K1 + 1)
-                / (tf + norm)
+                rarity(len(lengths), held) * tf * (K1 + 1) / (tf + norm)
                 for tf, held in zip(document, holding, strict=True)
             )
         )
@@ -168,17 +165,17 @@ def test_the_score_is_what_its_description_says(
 
 
 @given(conversations(masked=False), st.floats(-1, 1))
-def test_a_plain_ranking_is_the_sum_of_two_standardised_legs(
-    turns: list[Said], coherence: float
-) -> None:
+def test_a_plain_ranking_is_the_sum_of_the_two_legs(turns: list[Said], coherence: float) -> None:
     conversation, question = conversation_of(turns, coherence=coherence), question_of(turns)
     lengths = column(len(turn.words) for turn in turns)
     words = sum(
         bm25({t: postings_of(turns, t) for t in VOCABULARY}, lengths).values(),
         np.zeros(len(turns), np.float32),
     )
-    expected = zscore(column(turn.cosine for turn in turns)) + zscore(words)
-    np.testing.assert_allclose(total(conversation, question, Ranking.plain()), expected, atol=1e-6)
+    asked = sum(rarity(len(turns), sum(t in turn.words for turn in turns)) for t in VOCABULARY)
+    plain = Ranking.plain()
+    expected = zscore(column(turn.cosine for turn in turns)) + plain.lexical * words / asked
+    np.testing.assert_allclose(total(conversation, question, plain), expected, atol=1e-5)
 
 
 @given(conversations(masked=False), rankings())
@@ -376,10 +373,14 @@ def test_every_row_is_finite_says_something_and_has_a_number_for_each_turn(
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 @pytest.mark.parametrize("words", [(), ("rain",)])
-def test_turns_that_cannot_be_told_apart_score_nothing(size: int, words: tuple[str, ...]) -> None:
+def test_turns_that_cannot_be_told_apart_score_by_their_words_alone(
+    size: int, words: tuple[str, ...]
+) -> None:
     turns = [Said(words, session=place, cosine=0.37) for place in range(size)]
     ranking = Ranking(recency=1, importance=1)
-    assert score(conversation_of(turns), question_of(turns), ranking=ranking) == {}
+    rows = score(conversation_of(turns), question_of(turns), ranking=ranking)
+    assert set(rows) == ({"lexical"} if words else set())
+    assert all(np.ptp(row) == 0 for row in rows.values())
 
 
 @pytest.mark.parametrize("turns", [[], [Said(("rain",), seen=False)] * 2])

@@ -6,7 +6,15 @@ or embedding does.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from agentmem.embedding.cache import CachedEmbedder
 from agentmem.embedding.transformer import SentenceTransformerEmbedder
 
-__all__ = ["CachedEmbedder", "SentenceTransformerEmbedder"]
+__all__ = ["CachedEmbedder", "SentenceTransformerEmbedder", "default_embedder"]
+
+
+@lru_cache(maxsize=1)
+def default_embedder() -> CachedEmbedder:
+    """Return the process's one embedder with the default model, loaded at first use."""
+    return CachedEmbedder(SentenceTransformerEmbedder())

@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
+
 from agentmem.ranking import Ranking
+from agentmem.ranking.fusion import reciprocal_rank_fusion, zscore
 
 if TYPE_CHECKING:
     from agentmem.memory import Memory
@@ -23,11 +26,9 @@ __all__ = [
     "Ask",
     "System",
     "answer_of",
-    "reciprocal_rank_fusion",
 ]
 
-_RRF_K: Final = 60  # the constant of Cormack, Clarke and Büttcher (2009), kept by most libraries
-_RRF_DEPTH: Final = 1000  # entries of each list that are fused: beyond, 1/(60 + rank) is noise
+_DEPTH: Final = 1000  # entries of each list that are fused: beyond, 1/(60 + rank) is noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +75,6 @@ def answer_of(recall: Recall) -> Answer:
     return Answer(ids, dict(recall.milliseconds), recall.config_id)
 
 
-def reciprocal_rank_fusion(lists: Sequence[Sequence[str]], *, k: int = _RRF_K) -> list[str]:
-    """Fuse ranked lists with equal weights (Cormack, Clarke and Büttcher, SIGIR 2009).
-
-    Args:
-        lists: Ids, best first, without repeats.
-        k: Added to every rank, from 1, so that first places do not decide alone.
-
-    Returns:
-        All ids by the sum of 1 / (k + rank), highest first; ties keep the order of appearance.
-    """
-    scores: dict[str, float] = {}
-    for ranked in lists:
-        for rank, key in enumerate(ranked, start=1):
-            scores[key] = scores.get(key, 0.0) + 1 / (k + rank)
-    return sorted(scores, key=lambda key: -scores[key])
-
-
 def _product(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
     return answer_of(memory.search(question, user_id=user_id, k=k))
 
@@ -108,8 +92,8 @@ _LEXICAL: Final = _bare("lexical")
 
 
 def _rrf(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
-    dense = _DENSE(memory, question, user_id=user_id, k=_RRF_DEPTH)
-    lexical = _LEXICAL(memory, question, user_id=user_id, k=_RRF_DEPTH)
+    dense = _DENSE(memory, question, user_id=user_id, k=_DEPTH)
+    lexical = _LEXICAL(memory, question, user_id=user_id, k=_DEPTH)
     phases = [*dense.milliseconds, *lexical.milliseconds]
     spent = {
         phase: dense.milliseconds.get(phase, 0.0) + lexical.milliseconds.get(phase, 0.0)
@@ -118,10 +102,22 @@ def _rrf(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
     return Answer(reciprocal_rank_fusion([dense.ids, lexical.ids])[:k], spent)
 
 
+def _zscore(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
+    fused: dict[str, float] = {}
+    modes: tuple[Mode, ...] = ("dense", "lexical")
+    for mode in modes:
+        plain = Ranking.plain()
+        recall = memory.search(question, user_id=user_id, k=_DEPTH, mode=mode, ranking=plain)
+        standard = zscore(np.array([hit.score for hit in recall], np.float32))
+        for hit, score in zip(recall, standard.tolist(), strict=True):
+            fused[hit.turn.id] = fused.get(hit.turn.id, 0.0) + score
+    return Answer(sorted(fused, key=lambda one: -fused[one])[:k], {})
+
+
 PRODUCT: Final = System("agentmem", "the product's defaults", _product)
 BASELINES: Final = (
     System("dense", "cosine of the embeddings alone", _DENSE),
     System("lexical", "BM25 alone", _LEXICAL),
     System("rrf", "equal-weight reciprocal rank fusion of dense and lexical, k=60", _rrf),
-    System("zscore", "sum of the legs' z-scores, without the conversation", _bare("hybrid")),
+    System("zscore", "sum of the legs' z-scores over the best 1,000 of each", _zscore),
 )

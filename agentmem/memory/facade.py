@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Final
+from typing import Final, final
 
 from agentmem.administration import Administrator
-from agentmem.embedding import CachedEmbedder, SentenceTransformerEmbedder
+from agentmem.embedding import CachedEmbedder, default_embedder
 from agentmem.ingest import Clock, OnConflict, Writer
 from agentmem.memory.parts import Parts
 from agentmem.memory.records import Moment, Records, Where, as_filter, as_moment
@@ -27,6 +28,7 @@ RESIDENT_BYTES: Final = (
 )  # about 500,000 turns at 384 dimensions; a larger scope is read anew
 
 
+@final
 class Memory(Records):
     """A memory of conversations, kept in a folder or a bucket.
 
@@ -46,6 +48,7 @@ class Memory(Records):
         create: bool = True,
         read_only: bool = False,
         resident_bytes: int = RESIDENT_BYTES,
+        storage_options: Mapping[str, str] | None = None,
     ) -> Memory:
         """Open a store, or create one.
 
@@ -58,6 +61,7 @@ class Memory(Records):
             create: Whether to create a store where there is none.
             read_only: Refuse every write.
             resident_bytes: How much memory may hold columns of the scopes last searched.
+            storage_options: Credentials and the like of a bucket, as LanceDB takes them.
 
         Raises:
             StoreNotFound: The folder holds something else, or nothing and `create` is False.
@@ -66,10 +70,14 @@ class Memory(Records):
             StoreError: The folder cannot be read or made.
             EmbeddingFailed: The model's files cannot be found.
         """
-        given = SentenceTransformerEmbedder() if embedder is None else embedder
+        given = default_embedder() if embedder is None else embedder
         cached = given if isinstance(given, CachedEmbedder) else CachedEmbedder(given)
         store = Store.open(
-            path, passport=lambda: cached.passport, create=create, read_only=read_only
+            path,
+            passport=lambda: cached.passport,
+            create=create,
+            read_only=read_only,
+            storage_options=storage_options,
         )
         residents = Residents(store, max_bytes=resident_bytes)
         clock = Clock()

@@ -18,6 +18,7 @@ import pyarrow as pa
 from lancedb.db import DBConnection
 from lancedb.table import Table
 
+from agentmem.analysis import ANALYSIS
 from agentmem.errors import EmbedderMismatch, SchemaTooNew, StoreError, StoreNotFound
 from agentmem.storage.border import store_errors
 from agentmem.storage.meta import META_SCHEMA, Meta
@@ -208,6 +209,7 @@ def _description(passport: Passport) -> dict[str, Any]:
         "generation": FIRST_GENERATION,
         "table": f"turns_g{FIRST_GENERATION}",
         "passport": asdict(passport),
+        "analysis": ANALYSIS,
         "ready": False,
     }
 
@@ -215,6 +217,13 @@ def _description(passport: Passport) -> dict[str, Any]:
 def _check_schema(description: Mapping[str, Any] | None) -> None:
     if description is not None and description["schema_version"] > SCHEMA_VERSION:
         raise SchemaTooNew(found=description["schema_version"], supported=SCHEMA_VERSION)
+    if description is not None and description["analysis"] != ANALYSIS:
+        raise StoreError(
+            f"the words of this store were analysed as {description['analysis']!r}, and this "
+            f"agentmem searches for words analysed as {ANALYSIS!r}, which would miss some. "
+            "Nothing was changed. Repair: export the turns with the agentmem that wrote them, "
+            "and import them into a new store."
+        )
 
 
 def _passport(stored: Mapping[str, Any]) -> Passport:

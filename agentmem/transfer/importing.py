@@ -86,9 +86,7 @@ def import_records(
     run = _Import(
         write, start.position, rejects=aside, dates=dates, digest=digest, checkpoints=kept
     )
-    with closing(aside), progress_bar(
-        total_of(source), shown=progress, doing="importing"
-    ) as tell:
+    with closing(aside), progress_bar(total_of(source), shown=progress, doing="importing") as tell:
         for record in read_records(source, after=start.position):
             run.take(record)
             if run.is_full(batch_size):
