@@ -23,22 +23,26 @@ from agentmem.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FORMATTED, EXPECTED = "# > ", "#> "  # ruff puts a space into comments, pytest-examples wants none
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def shows_output(block: CodeExample) -> bool:
-    """Whether a block says what it prints, as `#> ...` or as a text in triple quotes."""
-    return "#> " in block.source or '\n"""\n' in block.source
+    """Whether a block says what it prints, as `# > ...` or as a text in triple quotes."""
+    return FORMATTED in block.source or '\n"""\n' in block.source
 
 
 def run_block(block: CodeExample, names: dict[str, Any], *, runner: EvalExample) -> dict[str, Any]:
     """Run a block with the names of the blocks before it, and return its own with them."""
     if not shows_output(block):
         return runner.run(block, module_globals=names)
-    if runner.update_examples:
-        return runner.run_print_update(block, module_globals=names)
-    return runner.run_print_check(block, module_globals=names)
+    block.source = block.source.replace(FORMATTED, EXPECTED)
+    if not runner.update_examples:
+        return runner.run_print_check(block, module_globals=names)
+    found = runner.run_print_update(block, module_globals=names)
+    block.source = block.source.replace(EXPECTED, FORMATTED)
+    return found
 
 
 @every_page
@@ -58,10 +62,20 @@ def test_every_python_block_runs_and_prints_what_it_shows(
         names = run_block(block, names, runner=eval_example)
 
 
+def test_an_output_that_is_not_the_output_is_found(eval_example: EvalExample) -> None:
+    if eval_example.update_examples:
+        pytest.skip("outputs are being written, not checked")
+    run_block(CodeExample.create("print(1)\n# > 1\n"), {}, runner=eval_example)
+    with pytest.raises(pytest.fail.Exception, match="Print output changed"):
+        run_block(CodeExample.create("print(1)\n# > 2\n"), {}, runner=eval_example)
+
+
 def test_there_are_python_blocks_to_run() -> None:
-    counts = {page.name: len(list(find_examples(page))) for page in PAGES}
-    assert counts["README.md"] >= 5
-    assert sum(counts.values()) >= 30
+    blocks = [(page.name, block) for page in PAGES for block in find_examples(page)]
+    assert len(blocks) >= 30
+    assert sum(name == "README.md" for name, _ in blocks) >= 5
+    assert sum(shows_output(block) for _, block in blocks) >= 20
+    assert [name for name, block in blocks if EXPECTED in block.source] == []
 
 
 def shell_lines(page: Path) -> list[str]:

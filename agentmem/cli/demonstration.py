@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agentmem.cli.machine import context_form, recall_form
 from agentmem.cli.options import load_model, opened, waiting
 from agentmem.types import Context, Recall
+
+if TYPE_CHECKING:
+    from agentmem.memory import Memory
 
 __all__ = ["DEPTHS", "USER", "Answer", "Demonstration", "demonstrate", "kept_or_temporary"]
 
@@ -135,7 +138,20 @@ def demonstrate(store: str, *, model: str | None) -> Demonstration:
                 )
                 for one in questions()
             )
-            example = next((one for one in answers if one.complete(DEPTHS[0])), answers[0])
-            context = memory.context(example.question, user_id=USER, max_tokens=CONTEXT_TOKENS)
+            example, context = _example(memory, answers)
     sessions = len({turn["session_id"] for turn in turns})
     return Demonstration(len(turns), sessions, seconds, answers, example.question, context)
+
+
+def _example(memory: Memory, answers: Sequence[Answer]) -> tuple[Answer, Context]:
+    """Pack the first question whose evidence all fits, so that there is something to look at."""
+    packed = [
+        (one, memory.context(one.question, user_id=USER, max_tokens=CONTEXT_TOKENS))
+        for one in answers
+    ]
+    whole = (
+        (one, context)
+        for one, context in packed
+        if set(one.evidence) <= {turn.id for turn in context.turns}
+    )
+    return next(whole, packed[0])

@@ -217,12 +217,13 @@ def _description(passport: Passport) -> dict[str, Any]:
 def _check_schema(description: Mapping[str, Any] | None) -> None:
     if description is not None and description["schema_version"] > SCHEMA_VERSION:
         raise SchemaTooNew(found=description["schema_version"], supported=SCHEMA_VERSION)
-    if description is not None and description["analysis"] != ANALYSIS:
+    written_as = ANALYSIS if description is None else description.get("analysis")
+    if written_as != ANALYSIS:
         raise StoreError(
-            f"the words of this store were analysed as {description['analysis']!r}, and this "
-            f"agentmem searches for words analysed as {ANALYSIS!r}, which would miss some. "
-            "Nothing was changed. Repair: export the turns with the agentmem that wrote them, "
-            "and import them into a new store."
+            f"the words of this store were analysed as {written_as!r}, and this agentmem searches "
+            f"for words analysed as {ANALYSIS!r}, which would miss some. Nothing was changed. "
+            "Repair: export the turns with the agentmem that wrote them, and import them into a "
+            "new store."
         )
 
 
