@@ -225,7 +225,13 @@ class Searcher:
         if self._reranker is None or len(turns) < len(order):
             return row  # a turn was deleted meanwhile: the fused order stands
         texts = ["".join(embedding_text(turns[row_id])) for row_id in row_ids]
-        scores = zscore(self._reranker.score(query, texts).astype(np.float32))
+        given = np.asarray(self._reranker.score(query, texts), np.float32)
+        if given.shape != (len(texts),) or not np.isfinite(given).all():
+            raise InvalidInput(
+                f"the reranker gave scores of shape {given.shape} for {len(texts)} texts, or some "
+                "that are not finite. Repair: return one finite score a text, in order."
+            )
+        scores = zscore(given)
         row[order] = scores - scores.min() + total[order].min() - total[order]
         return row
 
@@ -245,32 +251,22 @@ class Searcher:
         row_ids = sight.columns.head_row[sight.rows[ranked.order]]
         turns = self._store.turns_by_row(row_ids)
         total = _total(ranked.terms, len(sight))
+        lengths = sight.conversation.lengths
+        words = bm25(question.postings or {}, lengths) if request.explain else {}
         hits = {}
         for place, row_id in zip(ranked.order.tolist(), row_ids.tolist(), strict=True):
             if (turn := turns.get(row_id)) is None:
                 continue
             evidence = None
             if request.explain:
-                evidence = self._evidence(sight, place, turn=turn, question=question, query=query)
+                chunk = self._best_chunk(
+                    sight, place, turn=turn, question=question, text=query.text
+                )
+                shares = _shares(words, place, query=query)
+                evidence = _evidence(shares, place, question=question, chunk=chunk)
             terms = {name: float(row[place]) for name, row in ranked.terms.items() if row[place]}
             hits[place] = Hit(turn, float(total[place]), terms, evidence)
         return hits
-
-    def _evidence(
-        self, sight: Sight, place: int, *, turn: Turn, question: Question, query: Query
-    ) -> Evidence:
-        """Say in words and cosines why a turn was found."""
-        words: dict[str, float] = {}
-        for term, row in bm25(question.postings or {}, sight.conversation.lengths).items():
-            if row[place]:
-                word = query.terms.get(term, term)
-                words[word] = words.get(word, 0.0) + float(row[place])
-        return Evidence(
-            similarity=0.0 if question.cosines is None else float(question.cosines[place]),
-            bm25=sum(words.values(), 0.0),
-            words=words,
-            chunk=self._best_chunk(sight, place, turn=turn, question=question, text=query.text),
-        )
 
     def _best_chunk(
         self, sight: Sight, place: int, *, turn: Turn, question: Question, text: str
@@ -287,6 +283,24 @@ class Searcher:
             match = match + zscore(sight.columns.vectors[chunks] @ vector)
         best = chunks[int(np.argmax(match))]
         return self._store.chunk_text(int(sight.columns.row_ids[best])) or turn.content
+
+
+def _shares(words: Mapping[str, Row], place: int, *, query: Query) -> dict[str, float]:
+    """The words of the question that a turn holds, each with its part of the turn's BM25."""
+    shares: dict[str, float] = {}
+    for term, row in words.items():
+        if row[place]:
+            word = query.terms.get(term, term)
+            shares[word] = shares.get(word, 0.0) + float(row[place])
+    return shares
+
+
+def _evidence(
+    shares: Mapping[str, float], place: int, *, question: Question, chunk: str
+) -> Evidence:
+    """Say in words and cosines why a turn was found."""
+    cosine = 0.0 if question.cosines is None else float(question.cosines[place])
+    return Evidence(similarity=cosine, bm25=sum(shares.values(), 0.0), words=shares, chunk=chunk)
 
 
 def _total(terms: Mapping[str, Row], size: int) -> Row:

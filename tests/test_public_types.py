@@ -1,0 +1,44 @@
+"""What a type checker says of the public API: mypy reads the function, nothing runs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from typing_extensions import assert_type
+
+import agentmem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentmem import ALL, Context, Hit, Memory, Recall, Turn, field
+    from agentmem.filters import And, Comparison
+    from agentmem.types import Deletion, ImportReport, Session, StoreStats
+
+    def public(memory: Memory) -> None:
+        assert_type(Memory.open("ada.mem"), Memory)
+        assert_type(memory.scoped(user_id="ada"), Memory)
+        assert_type(memory.add("hello", user_id="ada"), list[str])
+        assert_type(memory.import_turns("turns.jsonl"), ImportReport)
+        assert_type(memory.export("turns.parquet", scope=ALL), int)
+        recall = memory.search("where?", user_id="ada")
+        assert_type(recall, Recall)
+        assert_type(recall[0], Hit)
+        assert_type(recall[:2], tuple[Hit, ...])
+        assert_type([hit.turn for hit in recall], list[Turn])
+        assert_type(recall[0].terms, Mapping[str, float])
+        assert_type(memory.context("where?", max_tokens=100, user_id="ada"), Context)
+        assert_type(memory.get("id", user_id="ada"), Turn)
+        assert_type(memory.turns(session_id="s1"), list[Turn])
+        assert_type(memory.sessions(user_id="ada"), list[Session])
+        assert_type(memory.count(user_id="ada"), int)
+        assert_type(memory.stats(), StoreStats)
+        assert_type(memory.delete("id", user_id="ada"), Deletion)
+        condition = field("metadata.topic") == "travel"
+        assert_type(condition, Comparison)
+        assert_type(condition & (field("role") == "user"), And)
+        memory.search("where?", user_id="ada", where=condition, since="2026-01-01T00:00:00Z")
+
+
+def test_every_public_name_resolves() -> None:
+    assert all(hasattr(agentmem, name) for name in agentmem.__all__)
