@@ -60,8 +60,7 @@ def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K)
     """Fuse ranked lists of ids by the sum of 1 / (k + rank), ranks from 1.
 
     Cormack, Clarke & Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual
-    rank learning methods" (SIGIR 2009). Kept as a baseline: on conversations it is worse than
-    its better leg.
+    rank learning methods" (SIGIR 2009). Kept as a baseline.
     """
     scores: dict[str, float] = {}
     for ranking in rankings:

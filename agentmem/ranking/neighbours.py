@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Kernel", "coherence"]
 
-MAX_LAG = 8  # turns to each side: short messages reach this far before the kernel has faded
+MAX_LAG = 14  # turns to each side: how far short messages reach before the kernel has faded
 SAMPLE = 512  # pairs a lag: the standard error of coherence is then 0.03, and it costs 1 ms
 COHERENCE_LAGS = (1, 2, 3)
 FLAT = 1e-6  # random pairs that differ by less are copies of one text: nothing to compare with

@@ -126,11 +126,12 @@ def _believed(conversation: Conversation, ranking: Ranking) -> float:
 def _lexical(conversation: Conversation, question: Question, trust: float) -> tuple[Row, Row]:
     """The share of the question found in each turn's own words, and in its neighbours' as well.
 
-    BM25 over the sum of the question's inverse document frequencies, which is its theoretical
-    maximum but for the constant k1 + 1 (Bruch, Gai & Ingber, "An Analysis of Fusion Functions for
-    Hybrid Retrieval", 2022, section 3, normalise by it). Unlike a z-score it does not grow with
-    the number of turns that hold none of the words, and it leaves the decision to the dense leg
-    where the question's words are not found at all.
+    BM25 over the sum of the question's inverse document frequencies, which but for the constant
+    k1 + 1 is the most it can be. Bounds from the formula instead of from the candidates are the
+    idea of the theoretical min-max of Bruch, Gai & Ingber, "An Analysis of Fusion Functions for
+    Hybrid Retrieval" (2022), who take its minimum so. Unlike a z-score it does not grow with the
+    number of turns that hold none of the words, and it leaves the decision to the dense leg where
+    the question's words are not found at all.
 
     The second row treats the words around a turn as a further field of it: their frequencies are
     weighted, added to the turn's own and saturated together (Robertson, Zaragoza & Taylor,
