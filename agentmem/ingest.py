@@ -177,14 +177,14 @@ def _same(given: Turn, stored: Turn) -> bool:
     The session is part of it; the time of ingestion is not, nor the time of an undated message,
     which is the time of ingestion.
     """
-    times = {"ingested_at": stored.ingested_at}
-    if is_undated(given):
-        times["event_time"] = stored.event_time
-    return replace(given, **times) == replace(stored)  # type: ignore[arg-type]
+    return _instead(given, stored) == stored
 
 
 def _instead(given: Turn, stored: Turn) -> Turn:
-    """The turn that takes a stored one's place, and with it its time of ingestion."""
+    """The turn that takes a stored one's place, and with it its time of ingestion.
+
+    An undated message was said when it was stored, so it takes that time from it as well.
+    """
     said_at = stored.event_time if is_undated(given) else given.event_time
     return replace(given, event_time=said_at, ingested_at=stored.ingested_at)
 

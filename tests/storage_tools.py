@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -93,3 +93,10 @@ def run_python(code: str, *arguments: str | Path) -> str:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return out
+
+
+def turns_at(store: Store, row_ids: Iterable[int]) -> list[Turn]:
+    """Return the turns at row ids, in that order, without those deleted."""
+    wanted = [int(row_id) for row_id in row_ids]
+    found = store.turns_by_row(wanted)
+    return [found[row_id] for row_id in wanted if row_id in found]

@@ -11,7 +11,7 @@ from agentmem.errors import ConcurrentWrite, InvalidInput, StoreError
 from agentmem.storage import border
 from agentmem.storage.border import commit, store_errors
 
-LOST = "lance error: Not found: a/b.lance, /root/.cargo/registry/src/lance-io/src/local.rs:273:40"
+LOST = "lance error: Not found: a/b.lance, /home/x/.cargo/registry/lance-io/src/local.rs:273:40"
 CONFLICT = "lance error: Retryable commit conflict for version 7: Rewrite was preempted by Append"
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from storage_tools import ADA, NOON, key_of, later, open_store, rows_of, turn, vector_of
+from storage_tools import ADA, NOON, key_of, later, open_store, rows_of, turn, turns_at, vector_of
 
 from agentmem.errors import ScopeRequired, StoreError
 from agentmem.storage import columns as columns_module
@@ -52,7 +52,7 @@ def microseconds(one: Turn) -> int:
 def check(columns: Columns, scope: Scope | AllScopes, model: Model, store: Store) -> None:
     """Compare the part of columns that lies in a scope with the model."""
     inside = columns.mask(scope)
-    found = store.fetch_turns(columns.head_row[inside])
+    found = turns_at(store, columns.head_row[inside])
     expected = {key_of(one): (one, parts) for one, parts in model.inside(scope)}
     assert sorted(key_of(one) for one in found) == sorted(expected)
     assert found == [expected[key_of(one)][0] for one in found]
@@ -275,7 +275,7 @@ def test_the_order_of_arrival_outlasts_turns_that_change_place(store: Store) -> 
         store.replace([key_of(turn(moved))], rows_of([turn(moved, session_id="s")]))
         for columns in (residents.columns(scope), Residents(store).columns(scope)):
             assert (columns.row_ids[1:] > columns.row_ids[:-1]).all()
-    ids = [one.id for one in store.fetch_turns(residents.columns(scope).row_ids)]
+    ids = [one.id for one in turns_at(store, residents.columns(scope).row_ids)]
     assert ids == ["t1", "first", "last"]
 
 

@@ -19,6 +19,7 @@ from storage_tools import (
     rows_of,
     run_python,
     turn,
+    turns_at,
     vector_of,
 )
 
@@ -53,7 +54,7 @@ def test_what_was_appended_is_read_by_row_by_key_and_by_page(store: Store) -> No
     assert store.page(scope=ADA, limit=len(turns)) == turns
     assert store.turns_by_key([key_of(t) for t in turns]) == {key_of(t): t for t in turns}
     rows = store.matching_row_ids(scope=ADA, where=field("id") == "t7")
-    assert store.fetch_turns(rows) == [turns[7]]
+    assert turns_at(store, rows) == [turns[7]]
 
 
 def test_rows_come_in_the_order_asked_and_those_that_are_gone_are_left_out(store: Store) -> None:
@@ -61,9 +62,9 @@ def test_rows_come_in_the_order_asked_and_those_that_are_gone_are_left_out(store
     rows = store.matching_row_ids(scope=ADA)
     shuffled = [int(rows[n]) for n in (3, 0, 4, 1)]
     store.delete(scope=ADA, where=field("id") == "t4")
-    assert [t.id for t in store.fetch_turns([*shuffled, 10**9])] == ["t3", "t0", "t1"]
+    assert [t.id for t in turns_at(store, [*shuffled, 10**9])] == ["t3", "t0", "t1"]
     assert set(store.turns_by_row(shuffled)) == set(shuffled) - {int(rows[4])}
-    assert store.fetch_turns([]) == []
+    assert turns_at(store, []) == []
 
 
 def test_another_handle_s_writes_are_seen_at_once(store: Store) -> None:
@@ -251,7 +252,7 @@ def test_small_commits_are_compacted_and_row_ids_stay(store: Store) -> None:
         assert store.stats().fragments == n
         store.append(rows_of([turn(f"t{n}")]))
     assert store.stats().fragments == 1
-    assert store.fetch_turns(row) == [turn("first")]
+    assert turns_at(store, row) == [turn("first")]
 
 
 def test_processes_that_write_once_leave_a_compact_table(tmp_path: Path) -> None:

@@ -48,15 +48,6 @@ class Reads:
         """Give the table of turns as it is now; it does not change while it is read."""
         return self._handle.pinned()
 
-    def fetch_turns(self, row_ids: Iterable[int]) -> list[Turn]:
-        """Return the turns at the row ids of their first chunks, in that order.
-
-        Those deleted in the meantime are left out.
-        """
-        wanted = [int(row_id) for row_id in row_ids]
-        found = self.turns_by_row(wanted)
-        return [found[row_id] for row_id in wanted if row_id in found]
-
     def turns_by_row(self, row_ids: Iterable[int]) -> dict[int, Turn]:
         """Return the turns at the row ids of their first chunks, without those now deleted."""
         wanted = [int(row_id) for row_id in row_ids]
