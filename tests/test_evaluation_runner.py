@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agentmem.memory import Memory
-from agentmem.testing import HashEmbedder
 
 from agentmem.errors import InvalidInput
 from agentmem.evaluation import (
@@ -19,6 +17,8 @@ from agentmem.evaluation import (
     Report,
     evaluate,
 )
+from agentmem.memory import Memory
+from agentmem.testing import HashEmbedder
 
 _ADA = [
     "I moved to Lisbon in May.",
