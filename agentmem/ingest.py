@@ -126,6 +126,11 @@ class Writer:
         stored = self._store.turns_by_key(list(known)) if known else {}
         fresh = {key: turn for key, turn in by_key.items() if key not in stored}
         changed = {key: known[key] for key in stored if not _same(known[key], stored[key])}
+        moved = next(
+            (key for key in changed if stored[key].session_id != known[key].session_id), None
+        )
+        if moved is not None:
+            raise _elsewhere(known[moved], rest=rest)
         if changed and on_conflict == "error":
             raise _taken(next(iter(changed.values())), len(changed), rest=rest)
         return fresh, {key: _instead(turn, stored[key]) for key, turn in changed.items()}
@@ -194,4 +199,12 @@ def _taken(turn: Turn, count: int, *, rest: str) -> InvalidInput:
     return InvalidInput(
         f"the id {turn.id!r} is taken by another message{more}, and {rest}. Give the new message "
         "its own id, or pass on_conflict='replace' to put it in the old one's place."
+    )
+
+
+def _elsewhere(turn: Turn, *, rest: str) -> InvalidInput:
+    return InvalidInput(
+        f"the id {turn.id!r} is taken by a message of another session, and {rest}. Ids are unique "
+        "within a user and agent: give the new message its own. A message is moved to another "
+        "session by deleting it there first."
     )

@@ -71,6 +71,14 @@ class Bound:
             )
         return narrowed
 
+    def check_open(self, call: str) -> None:
+        """Refuse a call about the whole store through a handle that is bound to a part of it."""
+        if not self.scope.is_empty:
+            raise InvalidInput(
+                f"{call}() tells of the whole store, and this handle is bound to {self.scope}. Use "
+                "count() and sessions(), or the Memory the handle was made from."
+            )
+
     def _agreed(self, name: str, given: str | None) -> str | None:
         own = getattr(self.scope, name)
         if own is not None and given is not None and own != given:

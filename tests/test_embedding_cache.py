@@ -3,13 +3,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from agentmem.embedding import CachedEmbedder
-from agentmem.errors import InvalidInput
+from agentmem.errors import EmbeddingFailed, InvalidInput
 from agentmem.testing import HashEmbedder
 from agentmem.types import Kind
 
@@ -115,3 +116,116 @@ def test_a_thousand_documents_cost_milliseconds() -> None:
         cached.embed(texts, kind="document")
         costs.append(time.process_time() - began)
     assert min(costs) < 0.02  # takes 1.5 ms; encoding them takes seconds
+
+
+class Foreign(HashEmbedder):
+    """Somebody else's embedder: gives what it is told to, or raises it."""
+
+    def __init__(self, given: Any) -> None:
+        super().__init__(4)
+        self.given = given
+
+    def embed(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:  # noqa: ARG002
+        return self._give()  # type: ignore[no-any-return]
+
+    def split(self, texts: Sequence[str], *, prefixes: Sequence[str]) -> list[list[str]]:  # noqa: ARG002
+        return self._give()  # type: ignore[no-any-return]
+
+    def _give(self) -> Any:
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
+
+
+UNIT = np.eye(2, 4, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (UNIT[:1], r"shape \(1, 4\).*\(2, 4\)"),
+        (UNIT[:, :3], r"shape \(2, 3\).*\(2, 4\)"),
+        (UNIT[0], r"shape \(4,\).*\(2, 4\)"),
+        (None, "Foreign"),
+        ([[1.0, 0.0, 0.0, 0.0], [1.0]], "Foreign.*inhomogeneous"),
+        (["a", "b"], "Foreign.*could not convert"),
+        (UNIT * [[1], [7]], "position 1 .*length 7 "),
+        (UNIT * [[1], [0]], "position 1 .*length 0 "),
+        (UNIT * [[1], [1.002]], r"position 1 .*length 1\.002 "),
+        (UNIT * [[1], [np.nan]], "position 1 .*length nan "),
+        (np.full((2, 4), 1e300), "2 of 2 .*length inf "),
+    ],
+)
+def test_vectors_that_cannot_be_used_are_refused_and_not_remembered(
+    given: Any, message: str
+) -> None:
+    cached = CachedEmbedder(Foreign(given))
+    for _ in range(2):
+        with pytest.raises(EmbeddingFailed, match=message + ".*Repair:"):
+            cached.embed(["rain", "sun"], kind="document")
+    assert cached.nbytes == 0
+
+
+def test_rows_beside_remembered_ones_are_checked_too() -> None:
+    inner = Foreign(UNIT)
+    cached = CachedEmbedder(inner)
+    cached.embed(["rain", "sun"], kind="document")
+    inner.given = 7 * UNIT[:1]
+    with pytest.raises(EmbeddingFailed, match="length 7 "):
+        cached.embed(["rain", "snow"], kind="document")
+    np.testing.assert_array_equal(cached.embed(["sun"], kind="document"), UNIT[1:])
+
+
+@pytest.mark.parametrize("given", [UNIT.tolist(), UNIT.astype(float), UNIT * np.float32(1.0005)])
+def test_lists_doubles_and_rounded_lengths_become_float32_rows(given: Any) -> None:
+    rows = CachedEmbedder(Foreign(given)).embed(["rain", "sun"], kind="document")
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, UNIT, atol=1e-3)
+
+
+def test_no_texts_are_not_asked_for() -> None:
+    rows = CachedEmbedder(Foreign(RuntimeError("empty input"))).embed([], kind="query")
+    assert rows.shape == (0, 4)
+    assert rows.dtype == np.float32
+
+
+def test_what_an_embedder_raises_is_chained_under_its_name() -> None:
+    fault = RuntimeError("api down")
+    cached = CachedEmbedder(Foreign(fault))
+    message = "Foreign.*RuntimeError: api down.*Repair:"
+    with pytest.raises(EmbeddingFailed, match=message) as embedding:
+        cached.embed(["rain"], kind="query")
+    with pytest.raises(EmbeddingFailed, match=message) as splitting:
+        cached.split(["rain"], prefixes=[""])
+    assert embedding.value.__cause__ is splitting.value.__cause__ is fault
+
+
+def test_an_error_of_agentmem_passes_unchanged() -> None:
+    fault = InvalidInput("the prefix fills the window. Repair: shorten it.")
+    cached = CachedEmbedder(Foreign(fault))
+    with pytest.raises(InvalidInput) as embedding:
+        cached.embed(["rain"], kind="query")
+    with pytest.raises(InvalidInput) as splitting:
+        cached.split(["rain"], prefixes=[""])
+    assert embedding.value is splitting.value is fault
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([["rain"]], "1 lists of pieces for 2 texts"),
+        (None, "NoneType for 2 texts"),
+        ([["rain"], []], "position 1"),
+        ([["rain"], "sun"], "position 1"),
+        ([["rain"], None], "position 1"),
+        ([["rain"], ["sun", 3]], "position 1"),
+    ],
+)
+def test_pieces_that_cannot_be_used_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(EmbeddingFailed, match=f"Foreign.*{message}.*Repair:"):
+        CachedEmbedder(Foreign(given)).split(["rain", "sun"], prefixes=["", ""])
+
+
+def test_pieces_in_tuples_become_lists() -> None:
+    cached = CachedEmbedder(Foreign((("rain",), ["a", "b"])))
+    assert cached.split(["rain", "a b"], prefixes=["", ""]) == [["rain"], ["a", "b"]]

@@ -186,9 +186,9 @@ def test_a_failing_model_stores_nothing(tmp_path: Path, text: str) -> None:
     with open_hashed(tmp_path, embedder=Failing(WIDE)) as memory:
         memory.add(say("the harbour", id="1"), user_id="ada")
         before = snapshot(memory)
-        with pytest.raises((EmbeddingFailed, InvalidInput)):
+        with pytest.raises(EmbeddingFailed):
             memory.add([say("good"), say(text)], user_id="ada")
-        with pytest.raises((EmbeddingFailed, InvalidInput)):
+        with pytest.raises(EmbeddingFailed):
             memory.add(say(text, id="1"), user_id="ada", on_conflict="replace")
         assert snapshot(memory) == before
 
@@ -305,3 +305,21 @@ def test_every_use_after_close_says_so(tmp_path: Path) -> None:
     with pytest.raises(AgentmemError, match="closed"):
         memory.stats()
     assert not (tmp_path / "turns.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"path": 5}, "names no place"),
+        ({"path": ""}, "names no place"),
+        ({"path": "x.mem", "embedder": "all-MiniLM-L6-v2"}, "SentenceTransformerEmbedder"),
+        ({"path": "x.mem", "resident_bytes": -1}, "0 or more"),
+        ({"path": "x.mem", "ranking": "plain"}, "Ranking"),
+    ],
+)
+def test_an_argument_of_open_that_cannot_be_meant_is_refused(
+    arguments: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match=told):
+        Memory.open(arguments.pop("path"), **{"embedder": HashEmbedder(), **arguments})

@@ -265,3 +265,21 @@ def test_another_counter_counts_what_its_reader_will(tmp_path: Path) -> None:
         context = memory.context("harbour", user_id="ada", max_tokens=21)
         assert context.tokens == len(context.text.split()) == 21
         assert len(context.turns) == 5
+
+
+def test_a_turn_that_cannot_be_counted_is_left_out_and_harms_no_other(tmp_path: Path) -> None:
+    with open_hashed(tmp_path) as memory:
+        gap = "a cat" + " " * 1_000_000 + "b"  # from about a million on, tiktoken's pattern panics
+        memory.add(["My cat is Tom.", gap], user_id="ada")
+        context = memory.context("cat", user_id="ada", max_tokens=100)
+    assert contents(context.turns) == ["My cat is Tom."]
+    assert [(one.turn.content, one.reason) for one in context.dropped] == [(gap, "budget")]
+    assert context.tokens == COUNTER.count(context.text)
+
+
+def test_a_neighbour_that_repeats_what_is_shown_takes_no_room(tmp_path: Path) -> None:
+    asked, said = say("Any news about the cat?", role="assistant"), say("No news.")
+    with open_hashed(tmp_path) as memory:
+        memory.add([asked, said] * 5, user_id="ada", session_id="s1")
+        context = memory.context("news about the cat", user_id="ada", max_tokens=500, neighbours=1)
+    assert sorted(contents(context.turns)) == ["Any news about the cat?", "No news."]

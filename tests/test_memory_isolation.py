@@ -332,3 +332,20 @@ def test_closing_a_scoped_handle_leaves_the_store_open(memory: Memory) -> None:
     with memory.scoped(user_id="ada") as mine:
         assert mine.count() == 4
     assert memory.count(user_id="ada") == 4
+
+
+def test_a_handle_bound_to_a_session_replaces_nothing_in_another(tmp_path: Path) -> None:
+    with open_hashed(tmp_path) as memory:
+        memory.add(say("kept", id="x"), user_id="ada", session_id="s2")
+        handle = memory.scoped(user_id="ada", session_id="s1")
+        with pytest.raises(InvalidInput, match="another session, and nothing was stored"):
+            handle.add(say("put in its place", id="x"), on_conflict="replace")
+        assert memory.get("x", user_id="ada").content == "kept"
+
+
+def test_a_bound_handle_does_not_count_the_whole_store(tmp_path: Path) -> None:
+    with (
+        open_hashed(tmp_path) as memory,
+        pytest.raises(InvalidInput, match="count\\(\\) and sessions"),
+    ):
+        memory.scoped(user_id="ada").stats()

@@ -445,3 +445,17 @@ def test_undated_messages_never_change_the_order_of_dated_ones(rows: list[Any]) 
     for session in "ab":
         own = [(t.event_time, t.ingested_at) for t in turns if t.session_id == session]
         assert own == sorted(own)
+
+
+@dataclasses.dataclass
+class Logged:
+    role: str
+    content: str
+    timestamp: str = ""
+    source: str = "export"
+
+
+def test_a_declared_field_under_another_name_is_not_lost() -> None:
+    with pytest.raises(InvalidInput, match="Did you mean 'created_at'"):
+        read(Logged("user", "hi", timestamp="2019-05-01T00:00:00Z"))
+    assert read(Logged("user", "hi"))[0].content == "hi"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from storage_tools import HOSTILE, later, rows_of, turn, vector_of
 
-from agentmem.errors import InvalidInput
+from agentmem.errors import EmbeddingFailed, InvalidInput
 from agentmem.storage.schema import content_hash, turn_key, turn_rows, turns_from_table
 from agentmem.types import Attachment
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_stored_is_refused_by_name(change: dict[str, Any], messag
 
 
 def test_vectors_that_are_not_finite_or_too_few_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="not finite"):
+    with pytest.raises(EmbeddingFailed, match="not finite"):
         turn_rows([turn()], pieces=[["x"]], lexemes=["x"], vectors=np.full((1, 4), np.nan, "f4"))
     with pytest.raises(InvalidInput, match="2 pieces"):
         turn_rows([turn()], pieces=[["x", "y"]], lexemes=["x"], vectors=np.ones((1, 4), "f4"))

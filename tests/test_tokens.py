@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agentmem import tokens
 from agentmem.errors import InvalidInput, MissingDependency
 from agentmem.protocols import TokenCounter
-from agentmem.tokens import CallableCounter, TiktokenCounter
+from agentmem.tokens import CallableCounter, TiktokenCounter, UncountableText
 
 
 def test_counts_as_published_for_cl100k_base() -> None:
@@ -74,3 +74,9 @@ def test_any_function_can_count() -> None:
     assert counter.count("three short words") == 3
     assert isinstance(counter, TokenCounter)
     assert isinstance(TiktokenCounter(), TokenCounter)
+
+
+def test_white_space_that_tiktoken_cannot_get_through_is_refused_not_guessed() -> None:
+    with pytest.raises(UncountableText, match="white space"):
+        TiktokenCounter().count("a" + " \t" * 500_000 + "b")
+    assert TiktokenCounter().count("a" + " " * 200_000 + "b") > 1

@@ -1,7 +1,8 @@
 """A cache in front of any embedder: the same text is not encoded twice while it is remembered.
 
 Bounded by bytes, in two regions, so that a bulk import of documents does not push out the
-queries that come again. Encoding happens outside the lock.
+queries that come again. Encoding happens outside the lock. Every embedder is used through it,
+so what one gives is checked here, once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from agentmem.embedding.contract import checked_embed, checked_split
 from agentmem.embedding.vectors import clean_all
 from agentmem.errors import InvalidInput
 from agentmem.protocols import Embedder
@@ -71,22 +73,32 @@ class CachedEmbedder:
         return int(sum(region.currsize for region in self._regions.values()))
 
     def embed(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
-        """Embed texts, encoding only those not remembered; see `protocols.Embedder`."""
+        """Embed texts, encoding only those not remembered; see `protocols.Embedder`.
+
+        Raises:
+            EmbeddingFailed: The inner embedder raised, or gave vectors that cannot be used.
+        """
         wanted = clean_all(texts)
+        if not wanted:
+            return np.zeros((0, self.passport.dimension), dtype=np.float32)
         known, missing = self._recall(wanted, kind=kind)
         if len(missing) == len(wanted):
-            fresh = self.inner.embed(wanted, kind=kind)
+            fresh = checked_embed(self.inner, wanted, kind=kind)
             self._remember(zip(wanted, fresh, strict=True), kind=kind)
             return fresh
         if missing:
-            fresh = self.inner.embed(missing, kind=kind)
+            fresh = checked_embed(self.inner, missing, kind=kind)
             known.update(zip(missing, fresh, strict=True))
             self._remember(zip(missing, fresh, strict=True), kind=kind)
         return np.stack([known[text] for text in wanted])
 
     def split(self, texts: Sequence[str], *, prefixes: Sequence[str]) -> list[list[str]]:
-        """Split texts as the inner embedder does."""
-        return self.inner.split(texts, prefixes=prefixes)
+        """Split texts as the inner embedder does.
+
+        Raises:
+            EmbeddingFailed: The inner embedder raised, or left a text without pieces.
+        """
+        return checked_split(self.inner, texts, prefixes=prefixes)
 
     def _recall(self, texts: list[str], *, kind: Kind) -> tuple[dict[str, _Row], list[str]]:
         """Return the remembered rows by text, and the other texts, each once."""

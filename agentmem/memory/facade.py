@@ -9,6 +9,7 @@ from typing import Final, final
 
 from agentmem.administration import Administrator
 from agentmem.embedding import CachedEmbedder, default_embedder
+from agentmem.errors import InvalidInput
 from agentmem.ingest import Clock, OnConflict, Writer
 from agentmem.memory.parts import Parts
 from agentmem.memory.records import Moment, Records, Where, as_filter, as_moment
@@ -71,6 +72,7 @@ class Memory(Records):
             EmbeddingFailed: The model's files cannot be found.
         """
         given = default_embedder() if embedder is None else embedder
+        _check_opening(path, embedder=given, resident_bytes=resident_bytes)
         cached = given if isinstance(given, CachedEmbedder) else CachedEmbedder(given)
         store = Store.open(
             path,
@@ -87,7 +89,7 @@ class Memory(Records):
             store=store,
             residents=residents,
             embedder=cached,
-            ranking=Ranking() if ranking is None else ranking,
+            ranking=Ranking() if ranking is None else _weights(ranking),
             writer=Writer(store, embedder=cached, clock=clock),
             searcher=searcher,
             packer=Packer(store, searcher, counter=counter),
@@ -215,7 +217,7 @@ class Memory(Records):
                 scope=reading,
                 k=k,
                 mode=mode,
-                ranking=ranking or self._parts.ranking,
+                ranking=self._parts.ranking if ranking is None else _weights(ranking),
                 since=as_moment(since, "since"),
                 until=as_moment(until, "until"),
                 where=as_filter(where),
@@ -271,9 +273,32 @@ class Memory(Records):
             scope=reading,
             k=hits_for(max_tokens) if k is None else k,
             mode=mode,
-            ranking=ranking or self._parts.ranking,
+            ranking=self._parts.ranking if ranking is None else _weights(ranking),
             since=as_moment(since, "since"),
             until=as_moment(until, "until"),
             where=as_filter(where),
         )
         return self._parts.packer.pack(request, max_tokens=max_tokens, neighbours=neighbours)
+
+
+def _check_opening(path: object, *, embedder: object, resident_bytes: int) -> None:
+    """Refuse arguments of `open` that could only fail later, and less clearly."""
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise InvalidInput(
+            f"path={path!r} names no place for a store. Pass a folder, or an address such as "
+            "s3://bucket/path."
+        )
+    if not callable(getattr(embedder, "embed", None)):
+        raise InvalidInput(
+            f"embedder={embedder!r} is no Embedder. Pass one, such as "
+            'SentenceTransformerEmbedder("name or folder").'
+        )
+    if resident_bytes < 0:
+        raise InvalidInput(f"resident_bytes={resident_bytes}: pass how many bytes, 0 or more.")
+
+
+def _weights(ranking: object) -> Ranking:
+    """Return a ranking, or refuse what is none."""
+    if not isinstance(ranking, Ranking):
+        raise InvalidInput(f"ranking={ranking!r} is no Ranking. Pass Ranking(...) or None.")
+    return ranking

@@ -204,8 +204,10 @@ class Records:
         """Return size and state of the whole store: counts, no content.
 
         Raises:
+            InvalidInput: The handle is bound to a scope, which the whole store leaves.
             StoreError: The store could not be read.
         """
+        self._bound.check_open("stats")
         return self._parts.administrator.stats()
 
     def delete(

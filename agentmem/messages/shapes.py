@@ -93,6 +93,7 @@ def fields_of(message: object, *, where: str) -> dict[str, Any]:
         kind = message.get("type")
     elif _is_message(message):
         found = _present(message, (*FIELDS, *CALL_FIELDS))
+        _check_declared(message, found, where=where)
         kind = getattr(message, "type", None)
     else:
         raise _not_a_message(where, message)
@@ -101,6 +102,18 @@ def fields_of(message: object, *, where: str) -> dict[str, Any]:
     if isinstance(found.get("role"), Enum):
         found["role"] = found["role"].value
     return found
+
+
+def _check_declared(message: object, found: Mapping[str, Any], *, where: str) -> None:
+    """Refuse a field of a dataclass or model that says under another name what ours is missing.
+
+    Their other fields are passed over: chat libraries' messages carry much that is theirs.
+    """
+    declared = dataclasses.fields(message) if dataclasses.is_dataclass(message) else ()
+    names = {one.name for one in declared} | set(getattr(type(message), "model_fields", ()))
+    for name in sorted(names & OTHER_NAMES.keys()):
+        if OTHER_NAMES[name] not in found and not _is_nothing(getattr(message, name, None)):
+            raise _unknown(name, where=where)
 
 
 def _present(message: object, names: Iterable[str]) -> dict[str, Any]:

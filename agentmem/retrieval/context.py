@@ -14,6 +14,7 @@ from agentmem.errors import InvalidInput
 from agentmem.protocols import TokenCounter
 from agentmem.retrieval.search import Found, Request, Searcher
 from agentmem.storage.turns import Store
+from agentmem.tokens import UncountableText
 from agentmem.types import Context, Dropped, Hit, Turn
 
 __all__ = ["Neighbours", "Packer", "hits_for", "render"]
@@ -98,6 +99,7 @@ class Packer:
         costs: dict[int, int] = {}
         headers: dict[object, int] = {}
         taken: set[int] = set()
+        said: set[tuple[str, str]] = set()
         chosen: list[tuple[int, ...]] = []
         spent = 0
 
@@ -106,20 +108,22 @@ class Packer:
             for place in places:
                 turn = turns[place]
                 if place not in costs:
-                    costs[place] = self._counter.count(_line(turn) + "\n")
+                    costs[place] = self._tokens(_line(turn) + "\n")
                 total += costs[place]
                 if (key := _section(turn)) not in opened:
                     opened.add(key)
-                    total += self._counter.count("\n" + _header(turn) + "\n")
+                    total += self._tokens("\n" + _header(turn) + "\n")
             return total
 
         for unit in units:
-            full = tuple(p for p in (unit.place, *unit.beside) if p in turns and p not in taken)
+            near = tuple(p for p in unit.beside if p in turns and _wording(turns[p]) not in said)
+            full = tuple(p for p in (unit.place, *near) if p not in taken)
             for places in (full, tuple(p for p in full if p == unit.place)):
                 price = cost(places)
                 if spent + price <= max_tokens:
                     spent += price
                     taken.update(places)
+                    said.update(_wording(turns[p]) for p in places)
                     headers.update((_section(turns[p]), 0) for p in places)
                     chosen.append(places)
                     break
@@ -137,7 +141,7 @@ class Packer:
             places = {place for added in chosen for place in added}
             used = sorted(places, key=lambda p: (turns[p].event_time, turns[p].ingested_at))
             text = render(turns[place] for place in used)
-            tokens = self._counter.count(text) if text else 0
+            tokens = self._tokens(text) if text else 0
             if tokens <= max_tokens:
                 return used, text, tokens
             chosen = chosen[:-1]
@@ -154,7 +158,17 @@ class Packer:
         )
 
     def _cost(self, turn: Turn) -> int:
-        return self._counter.count(_line(turn))
+        return self._tokens(_line(turn))
+
+    def _tokens(self, text: str) -> int:
+        """Count tokens; of what the counter refuses, bytes, which are never fewer.
+
+        One odd turn so drops out of a context by its cost instead of breaking every context.
+        """
+        try:
+            return self._counter.count(text)
+        except UncountableText:
+            return len(text.encode())
 
 
 def hits_for(max_tokens: int) -> int:
@@ -206,12 +220,17 @@ def _ranked(found: Found) -> Iterator[tuple[int, Hit]]:
     return zip(found.places, found.recall.hits, strict=True)
 
 
+def _wording(turn: Turn) -> tuple[str, str]:
+    """Speaker and words, without regard to case and white space."""
+    return turn.speaker, " ".join(_line(turn).casefold().split())
+
+
 def _distinct(found: Found) -> list[_Unit]:
     """The first hit of each wording of a speaker; repeats are left out."""
     units: list[_Unit] = []
     seen: set[tuple[str, str]] = set()
     for place, hit in _ranked(found):
-        wording = (hit.turn.speaker, " ".join(_line(hit.turn).casefold().split()))
+        wording = _wording(hit.turn)
         if wording not in seen:
             seen.add(wording)
             units.append(_Unit(hit, place, ()))

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from agentmem.errors import InvalidInput
+from agentmem.errors import EmbeddingFailed, InvalidInput
 from agentmem.types import Attachment, Turn
 
 __all__ = [
@@ -120,7 +120,8 @@ def turn_rows(
         vectors: One float32 unit row a piece, shape (pieces, D).
 
     Raises:
-        InvalidInput: Texts, metadata or vectors cannot be stored as they are.
+        EmbeddingFailed: A vector is not finite.
+        InvalidInput: Texts or metadata cannot be stored as they are, or a piece has no vector.
     """
     counts = np.fromiter(map(len, pieces), np.int64, len(pieces))
     total = int(counts.sum())
@@ -130,7 +131,10 @@ def turn_rows(
             f"{len(lexemes)} lists of terms and {len(vectors)} vectors. Pass one of each a piece."
         )
     if not np.isfinite(vectors).all():
-        raise InvalidInput("a vector is not finite, so it could never be found. Embed it again.")
+        raise EmbeddingFailed(
+            "a vector is not finite, so its turn could never be found. Nothing was stored. "
+            "Repair: correct the embedder, then add the turns again."
+        )
     columns = _columns(turns, pieces=pieces, counts=counts)
     columns["lexemes"] = lexemes
     schema = turns_schema(vectors.shape[1])
