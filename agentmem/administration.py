@@ -16,7 +16,7 @@ from agentmem.filters import And, Filter, field
 from agentmem.storage.schema import turn_key
 from agentmem.storage.turns import Store
 from agentmem.telemetry import scope_attributes, span
-from agentmem.transfer import Tell, progress_bar, write_turns
+from agentmem.transfer import Tell, forget_imports, progress_bar, write_turns
 from agentmem.types import AllScopes, Deletion, Scope, Session, StoreStats, Turn
 
 __all__ = ["Administrator", "Export"]
@@ -105,7 +105,9 @@ class Administrator:
             count = self._store.count(scope=scope, where=selected)
             return Deletion(count, missing, dry_run=True)
         with span("delete_memory", attributes) as current:
+            forget_imports(self._store.checkpoints)  # before: a kill may come right after
             count = self._store.delete(scope=scope, where=selected)
+            forget_imports(self._store.checkpoints)  # after: an import may have begun meanwhile
             current.set_attribute("gen_ai.memory.record.count", count)
         return Deletion(count, missing, dry_run=False)
 

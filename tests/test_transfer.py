@@ -305,10 +305,16 @@ def test_importing_a_file_twice_stores_nothing_twice(tmp_path: Path) -> None:
     assert import_records(other, write=shelf.write).stored == 2
 
 
-def test_derived_ids_differ_by_file_and_by_line() -> None:
-    made = {derived_id(source, position=place) for source in ("a", "a1") for place in (1, 11)}
-    assert len(made) == 4
-    assert made == {derived_id(source, position=at) for source in ("a", "a1") for at in (1, 11)}
+def test_derived_ids_differ_by_file_by_line_and_by_scope() -> None:
+    ada = Scope("ada")
+    made = {
+        derived_id(source, position=place, scope=scope)
+        for source in ("a", "a1")
+        for place in (1, 11)
+        for scope in (ada, Scope(None, "ada"))
+    }
+    assert len(made) == 8
+    assert derived_id("a", position=11, scope=ada) in made
 
 
 KILLED = """

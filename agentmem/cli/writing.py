@@ -96,7 +96,7 @@ def import_file(
     ] = False,
     rejects: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="File for bad records. Default: beside FILE."),
+        typer.Option(metavar="PATH", help="New file for bad records. Default: beside FILE."),
     ] = None,
     store: Store = None,
     model: Model = None,

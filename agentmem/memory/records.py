@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from agentmem.administration import Export
-from agentmem.checks import utc
+from agentmem.checks import shown, utc
+from agentmem.errors import InvalidInput
 from agentmem.filters import Filter, parse_filter
 from agentmem.ingest import OnConflict
 from agentmem.memory.parts import Parts
@@ -59,14 +60,16 @@ class Records:
             on_conflict: As in `add`; "error" sets the record aside.
             batch_size: Turns of one commit.
             progress: Whether to draw a progress bar on a terminal.
-            rejects: The file for records set aside; by default beside the source.
+            rejects: A new file for records set aside; by default one beside the source.
             resume: Whether to go on where an import of this very file was stopped.
 
         Raises:
-            InvalidInput: The source as a whole cannot be read.
+            InvalidInput: The source as a whole cannot be read, or an argument cannot be used.
             EmbeddingFailed: The model gave no usable vectors.
             StoreError: A batch could not be written; those before it are stored.
         """
+        if on_conflict not in get_args(OnConflict):
+            raise InvalidInput(f"on_conflict={shown(on_conflict)}: pass 'error' or 'replace'.")
         scope = self._bound.narrowed(Scope(user_id, agent_id, session_id))
 
         def write(batch: Sequence[object]) -> tuple[int, int]:
@@ -82,6 +85,7 @@ class Records:
             rejects=rejects,
             resume=resume,
             checkpoints=self._parts.store.checkpoints,
+            on_conflict=on_conflict,
         )
 
     def export(

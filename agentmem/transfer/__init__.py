@@ -8,7 +8,7 @@ what writes a batch.
 from __future__ import annotations
 
 from agentmem.transfer.importing import import_records
-from agentmem.transfer.progress import Tell, progress_bar
+from agentmem.transfer.progress import Tell, forget_imports, progress_bar
 from agentmem.transfer.reading import Record, read_records
 from agentmem.transfer.records import derived_id, turn_record
 from agentmem.transfer.writing import write_turns
@@ -17,6 +17,7 @@ __all__ = [
     "Record",
     "Tell",
     "derived_id",
+    "forget_imports",
     "import_records",
     "progress_bar",
     "read_records",

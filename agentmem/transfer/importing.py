@@ -1,8 +1,9 @@
 """An import: records in batches, bad ones set aside, resumed where the last run was killed.
 
-Records without an id get one derived from the file and their line, so importing a file again
-stores nothing twice. Records without a date were said when the dated one before them in their
-session was; before the first dated one of their batch, when that was; else when they are stored.
+Records without an id get one derived from the file, their line and their session, so importing a
+file again stores nothing twice. Records without a date were said when the dated one before them
+in their session was; before the first dated one of their batch, when that was; else when they are
+stored.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from agentmem.checks import check_scope, utc
+from agentmem.checks import check_scope, shown, utc
 from agentmem.errors import InvalidInput
 from agentmem.messages.shapes import fields_of
 from agentmem.transfer.progress import (
@@ -52,6 +53,7 @@ def import_records(
     rejects: str | os.PathLike[str] | None = None,
     resume: bool = True,
     checkpoints: Path | None = None,
+    on_conflict: str = "error",
 ) -> ImportReport:
     """Import every usable record of a source.
 
@@ -62,31 +64,32 @@ def import_records(
         batch_size: Messages in one call of `write`.
         progress: Whether to draw a bar when standard error is a terminal.
         rejects: Where bad records go; for a file by default `<name>.rejects.jsonl` beside it.
-            Those of an iterable are logged unless this is given.
+            Those of an iterable are logged unless this is given; a file given must be new.
         resume: Whether to start where a killed import of the same file stopped.
         checkpoints: The folder for checkpoints of files; without one, nothing is resumed.
+        on_conflict: How `write` treats taken ids; another way has a checkpoint of its own.
 
     Returns:
         What this run did; the counts leave out what an earlier run did.
 
     Raises:
-        InvalidInput: The source as a whole cannot be read.
+        InvalidInput: The source as a whole cannot be read, or an argument cannot be used.
         StoreError: A batch, the rejects or the checkpoint could not be written. What was
             imported before stays; the same call resumes.
     """
-    check_scope(scope)
-    if batch_size < 1:
-        raise InvalidInput(f"batch_size {batch_size} stores nothing. Pass 1 or more.")
+    _check_size(batch_size)
     path = file_of(source)
     digest = None if path is None else digest_of(path)
-    kept = _checkpoints(checkpoints, digest=digest, scope=scope)
-    start = kept.load() if kept is not None and resume else Checkpoint()
-    aside = Rejects(_rejects_path(path, rejects), size=start.rejects_bytes)
-    dates = _Dates(scope, known=start.dates)
-    run = _Import(
-        write, start.position, rejects=aside, dates=dates, digest=digest, checkpoints=kept
-    )
+    kept = None
+    if checkpoints is not None and digest is not None:
+        kept = Checkpoints(checkpoints, source=digest, scope=scope, on_conflict=on_conflict)
+    found = Checkpoint() if kept is None else kept.load()
+    start = found if resume else Checkpoint()
+    aside = _rejects(path, rejects, own=found.rejects, start=start)
+    dates = _Dates(check_scope(scope), known=start.dates)
+    run = _Import(write, start, rejects=aside, dates=dates, digest=digest, checkpoints=kept)
     with closing(aside), progress_bar(total_of(source), shown=progress, doing="importing") as tell:
+        run.begin()
         for record in read_records(source, after=start.position):
             run.take(record)
             if run.is_full(batch_size):
@@ -104,20 +107,38 @@ def import_records(
     )
 
 
-def _checkpoints(folder: Path | None, *, digest: str | None, scope: Scope) -> Checkpoints | None:
-    if folder is None or digest is None:
-        return None
-    return Checkpoints(folder, source=digest, scope=scope)
+def _check_size(batch_size: object) -> None:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InvalidInput(f"batch_size={shown(batch_size)}: pass a whole number, 1 or more.")
 
 
-def _rejects_path(path: Path | None, given: str | os.PathLike[str] | None) -> Path | None:
+def _rejects(
+    path: Path | None,
+    given: str | os.PathLike[str] | None,
+    *,
+    own: str | None,
+    start: Checkpoint,
+) -> Rejects:
+    """Return the rejects of a run, which go on with those that its start knows of."""
     if given is None:
-        return None if path is None else path.with_name(f"{path.name}.rejects.jsonl")
-    if path is not None and Path(given).resolve() == path.resolve():
+        aside = None if path is None else path.with_name(f"{path.name}.rejects.jsonl")
+    else:
+        aside = _new_file(Path(given), source=path, own=own)
+    known = aside is not None and str(aside.resolve()) == start.rejects
+    return Rejects(aside, size=start.rejects_bytes if known else 0)
+
+
+def _new_file(given: Path, *, source: Path | None, own: str | None) -> Path:
+    """Return a path for rejects where nothing is lost by writing them."""
+    place = given.resolve()
+    if source is not None and place == source.resolve():
+        raise InvalidInput(f"rejects={str(given)!r} is the file to import. Choose another path.")
+    if place.is_file() and str(place) != own:
         raise InvalidInput(
-            f"rejects={os.fspath(given)!r} is the file to import. Choose another path."
+            f"rejects={str(given)!r} exists already, and would be overwritten. Choose another "
+            "path, or remove it."
         )
-    return Path(given)
+    return given
 
 
 class _Import:
@@ -126,7 +147,7 @@ class _Import:
     def __init__(
         self,
         write: WriteBatch,
-        position: int,
+        start: Checkpoint,
         *,
         rejects: Rejects,
         dates: _Dates,
@@ -140,7 +161,7 @@ class _Import:
         self._dates = dates
         self._digest = digest
         self._checkpoints = checkpoints
-        self._position = position
+        self._position = start.position
         self._batch: list[tuple[Record, dict[str, Any]]] = []
         self._bytes = 0
 
@@ -162,8 +183,19 @@ class _Import:
             value = {key: one for key, one in value.items() if key != VECTORS}
         fields = fields_of(value, where="the record")
         if self._digest is not None and fields.get("id") is None:
-            fields["id"] = derived_id(self._digest, position=record.position)
+            scope = Scope(*self._dates.session(fields))
+            fields["id"] = derived_id(self._digest, position=record.position, scope=scope)
         return fields
+
+    def begin(self) -> None:
+        """Remember that the import is under way, and which file of rejects is its own."""
+        if self._checkpoints is not None:
+            self._checkpoints.begin(self._checkpoint())
+
+    def _checkpoint(self) -> Checkpoint:
+        path = self._rejects.path
+        own = None if path is None else str(path.resolve())
+        return Checkpoint(self._position, self._rejects.size, self._dates.remembered(), own)
 
     def is_full(self, size: int) -> bool:
         """Return whether the batch should be written now."""
@@ -175,9 +207,7 @@ class _Import:
         self._store(self._batch)
         self._batch, self._bytes = [], 0
         if self._checkpoints is not None:
-            self._checkpoints.save(
-                Checkpoint(self._position, self._rejects.size, self._dates.remembered())
-            )
+            self._checkpoints.save(self._checkpoint())
 
     def _store(self, batch: list[tuple[Record, dict[str, Any]]]) -> None:
         """Write a batch; halve one that is refused until the bad records stand alone."""
@@ -215,7 +245,7 @@ class _Dates:
         """Set `created_at` where a message has none and its session is dated."""
         leading: dict[_Session, list[dict[str, Any]]] = {}
         for message in messages:
-            session = self._session(message)
+            session = self.session(message)
             own = self._own(message)
             if own is not None:
                 self._remember(session, own)
@@ -227,7 +257,8 @@ class _Dates:
                 else:
                     leading.setdefault(session, []).append(message)
 
-    def _session(self, message: Mapping[str, Any]) -> _Session:
+    def session(self, message: Mapping[str, Any]) -> _Session:
+        """Return the user, agent and session that a message is stored with."""
         user, agent, session = (
             getattr(self._scope, field) or _text(message.get(field))
             for field in ("user_id", "agent_id", "session_id")

@@ -10,7 +10,9 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field
@@ -29,11 +31,12 @@ __all__ = [
     "SessionDate",
     "Tell",
     "digest_of",
+    "forget_imports",
     "progress_bar",
 ]
 
 HASH_BLOCK: Final = 2**20  # read at once; larger is no faster
-VERSION: Final = 1  # of the checkpoint file; another version is started over
+VERSION: Final = 2  # of the checkpoint file; another version is started over
 
 Tell: TypeAlias = Callable[[int, int], None]
 """Is told how far the work is, in the units of its total, and how many turns that was."""
@@ -69,20 +72,22 @@ class Checkpoint:
     Attributes:
         position: Last line or row that was stored or set aside.
         rejects_bytes: Size of the rejects file then; what was added later is read again.
+        rejects: That file, which no other import may continue.
         dates: The last date of each recent session, for records without one.
     """
 
     position: int = 0
     rejects_bytes: int = 0
     dates: list[SessionDate] = field(default_factory=list)
+    rejects: str | None = None
     version: int = VERSION
 
 
 class Checkpoints:
-    """The checkpoint file of one source imported into one scope."""
+    """The checkpoint file of one source imported into one scope in one way."""
 
-    def __init__(self, folder: Path, *, source: str, scope: Scope) -> None:
-        identity = json.dumps([source, *astuple(scope)])
+    def __init__(self, folder: Path, *, source: str, scope: Scope, on_conflict: str) -> None:
+        identity = json.dumps([source, *astuple(scope), on_conflict])
         self._path = (
             folder / f"{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}.json"
         )
@@ -95,18 +100,40 @@ class Checkpoints:
                 (user, agent, session, utc(at, what="a checkpoint's date").isoformat())
                 for user, agent, session, at in found["dates"]
             ]
-            checkpoint = Checkpoint(int(found["position"]), int(found["rejects_bytes"]), dates)
+            checkpoint = Checkpoint(
+                int(found["position"]), int(found["rejects_bytes"]), dates, found["rejects"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return Checkpoint()  # starting over is safe: what is stored already stays as it is
         return checkpoint if found.get("version") == VERSION else Checkpoint()
 
+    def begin(self, checkpoint: Checkpoint) -> None:
+        """Write the first checkpoint of a run; one that resumes must find its file still there."""
+        if not checkpoint.position:
+            with self._storing():
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.touch()
+        self.save(checkpoint)
+
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the file by this checkpoint, in one step."""
+        """Replace the file by this checkpoint, in one step.
+
+        A file that is gone stays gone: turns were deleted since, see `forget_imports`.
+        """
         part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._storing():
             part.write_text(json.dumps(asdict(checkpoint)), encoding="utf-8")
-            part.replace(self._path)
+            if self._path.exists():
+                part.replace(self._path)  # fails if the folder was put aside since
+            else:
+                part.unlink()
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            return  # forgotten at this very moment
         except OSError as error:
             raise StoreError(
                 f"the import's checkpoint {str(self._path)!r} could not be written: {error}. What "
@@ -116,6 +143,30 @@ class Checkpoints:
     def clear(self) -> None:
         """Remove the file: the import is complete."""
         self._path.unlink(missing_ok=True)
+
+
+def forget_imports(folder: Path | None) -> None:
+    """Remove all checkpoints: turns are deleted, and importing their file again brings them back.
+
+    The folder is moved away whole, so that an import in progress, also of another process, cannot
+    write a checkpoint that counts on what is deleted.
+
+    Raises:
+        StoreError: They could not be removed.
+    """
+    if folder is None:
+        return
+    aside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+    try:
+        folder.rename(aside)
+        shutil.rmtree(aside)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(
+            f"the checkpoints of imports in {str(folder)!r} could not be removed: {error}. Make "
+            "the folder writable and delete again, or import with resume=False from now on."
+        ) from error
 
 
 class Rejects:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import reprlib
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeAlias
@@ -33,6 +34,9 @@ MAX_LINE_BYTES: Final = 32 * 2**20  # the longest turn, with every character wri
 ROWS: Final = 1_000  # of a Parquet file in memory at once
 RAW_CHARS: Final = 1_000  # of an endless line that are shown for what it was
 BOM: Final = b"\xef\xbb\xbf"
+UNCONVERTIBLE: Final = (  # what Arrow raises for a cell that no Python value can hold
+    *(LookupError, NotImplementedError, OverflowError, RecursionError, TypeError, ValueError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,17 @@ class Record:
     def text(self) -> str:
         """The record as text, to be set aside and repaired by hand."""
         if self.raw is None:
-            return json.dumps(self.value, default=repr)
+            return _as_text(self.value)
         return self.raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+
+def _as_text(value: object) -> str:
+    """Return a value as JSON, or as Python shows it where JSON cannot hold it."""
+    with suppress(RecursionError, TypeError, ValueError):
+        return json.dumps(value, default=repr)
+    with suppress(RecursionError):
+        return repr(value)
+    return reprlib.repr(value)
 
 
 def file_of(source: Source) -> Path | None:
@@ -220,32 +233,68 @@ def _parquet(path: Path) -> Iterator[Any]:
 def _rows(path: Path) -> Iterator[Record]:
     position = 0
     with _parquet(path) as file:
+        _check_columns(path, file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=ROWS):
-            for row in _microseconds(batch).to_pylist():
+            for row, problem in _converted(_microseconds(batch)):
                 position += 1
-                yield _row_record(row, position=position)
+                yield _row_record(row, problem, position=position)
 
 
-def _row_record(row: dict[str, Any], *, position: int) -> Record:
+def _check_columns(path: Path, names: list[str]) -> None:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InvalidInput(
+            f"the file {str(path)!r} has several columns {min(twice)!r}, and which is meant is "
+            "unknown. Rename all but one."
+        )
+
+
+def _converted(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any], str | None]]:
+    """Yield each row, and why it is not whole; cell by cell only where the batch fails."""
+    try:
+        rows = batch.to_pylist()
+    except UNCONVERTIBLE:
+        yield from (_cells(batch, at=at) for at in range(batch.num_rows))
+    else:
+        yield from ((row, None) for row in rows)
+
+
+def _cells(batch: pa.RecordBatch, *, at: int) -> tuple[dict[str, Any], str | None]:
+    """Return the cells of a row that Python can hold, and why another is missing."""
+    cells: dict[str, Any] = {}
+    problem = None
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            cells[name] = column[at].as_py()
+        except UNCONVERTIBLE as error:
+            problem = f"the cell of column {name!r} cannot be read: {error}"
+    return cells, problem
+
+
+def _row_record(row: dict[str, Any], problem: str | None, *, position: int) -> Record:
     """Return the record of a row, its metadata read from JSON where it is text."""
     value = {key: cell for key, cell in row.items() if cell is not None}
-    if isinstance(value.get("metadata"), str):
+    if problem is None and isinstance(value.get("metadata"), str):
         try:
             value["metadata"] = json.loads(value["metadata"])
-        except ValueError as error:
-            problem = f"the metadata is text and not JSON: {error}"
-            raw = json.dumps(row, default=repr).encode()
-            return Record(position, None, error=problem, raw=raw, done=position)
+        except (RecursionError, ValueError) as error:
+            problem = f"the metadata is text and not usable JSON: {error}"
+    if problem is not None:
+        raw = _as_text(row).encode()
+        return Record(position, None, error=problem, raw=raw, done=position)
     return Record(position, value, done=position)
 
 
 def _microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch without nanoseconds, which Python's datetimes cannot hold."""
+    """Return a batch without nanoseconds, which Python's datetimes cannot hold.
+
+    Coarser units stay: an unchecked cast would wrap their far dates around.
+    """
     import pyarrow as pa
 
     columns = [
         column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
-        if pa.types.is_timestamp(column.type)
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns"
         else column
         for column in batch.columns
     ]

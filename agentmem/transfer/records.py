@@ -6,12 +6,14 @@ A record is a message, as `Memory.add` takes it, with its scope ids and `ingeste
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from agentmem.checks import shown
 from agentmem.errors import InvalidInput
-from agentmem.types import Turn
+from agentmem.types import Scope, Turn
 
 __all__ = ["VECTORS", "Format", "derived_id", "format_of", "turn_record"]
 
@@ -65,12 +67,13 @@ def turn_record(turn: Turn) -> dict[str, Any]:
     return {key: value for key, value in record.items() if value is not None}
 
 
-def derived_id(source: str, *, position: int) -> str:
+def derived_id(source: str, *, position: int, scope: Scope) -> str:
     """Return the id for a record that has none: the same whenever that file is read again.
 
     Args:
         source: Digest of the whole file, so that no other file's records share its ids.
         position: The record's line or row.
+        scope: Where it is stored, so that one file can be imported into several sessions.
     """
-    identity = hashlib.blake2b(f"{source}:{position}".encode(), digest_size=IDENTITY_BYTES)
-    return f"import-{identity.hexdigest()}"
+    identity = json.dumps([source, position, *astuple(scope)]).encode()
+    return f"import-{hashlib.blake2b(identity, digest_size=IDENTITY_BYTES).hexdigest()}"
