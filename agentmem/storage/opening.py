@@ -119,7 +119,8 @@ def _check_folder(folder: Path, *, create: bool) -> None:
     """Refuse a file, a folder of something else, and nothing where nothing may be made."""
     with store_errors(str(folder), "look at the folder"):
         entries = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else None
-        is_file = entries is None and folder.exists()
+        # asked last: another creator may have made the folder since
+        is_file = entries is None and folder.exists() and not folder.is_dir()
     if is_file:
         raise StoreError(
             f"{str(folder)!r} is a file, and a store is a folder. Repair: pass another path; to "
