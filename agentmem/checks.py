@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -30,6 +31,7 @@ __all__ = [
     "clean_text",
     "identifier",
     "json_value",
+    "location",
     "nearest",
     "shown",
     "utc",
@@ -153,6 +155,17 @@ def identifier(value: object, *, what: str) -> str:
     if "\0" in value:
         raise InvalidInput(f"{what} {shown(value)} holds a NUL character. Remove it.")
     return clean_text(value, what=what)
+
+
+def location(value: object, *, what: str) -> str:
+    """Return a path or address as text: not empty, and without NUL."""
+    place = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(place, str) or not place or "\0" in place:
+        raise InvalidInput(
+            f"{what}={shown(value)} names no place. Pass a path without NUL characters; a store "
+            "may also lie at an address such as s3://bucket/path."
+        )
+    return place
 
 
 def check_scope(scope: Scope) -> Scope:

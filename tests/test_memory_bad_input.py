@@ -312,6 +312,7 @@ def test_every_use_after_close_says_so(tmp_path: Path) -> None:
     [
         ({"path": 5}, "names no place"),
         ({"path": ""}, "names no place"),
+        ({"path": "a\0b"}, "names no place"),
         ({"path": "x.mem", "embedder": "all-MiniLM-L6-v2"}, "SentenceTransformerEmbedder"),
         ({"path": "x.mem", "resident_bytes": -1}, "0 or more"),
         ({"path": "x.mem", "ranking": "plain"}, "Ranking"),
@@ -323,3 +324,9 @@ def test_an_argument_of_open_that_cannot_be_meant_is_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidInput, match=told):
         Memory.open(arguments.pop("path"), **{"embedder": HashEmbedder(), **arguments})
+
+
+@pytest.mark.parametrize("path", [None, 5, "", "a\0b.jsonl"])
+def test_an_export_to_no_place_is_refused(path: Any, memory: Memory) -> None:
+    with pytest.raises(InvalidInput, match="names no place"):
+        memory.export(path, user_id="ada")

@@ -225,3 +225,17 @@ def test_a_read_only_folder_is_read_and_refuses_writes_with_the_repair(tmp_path:
         for path in [*paths, empty]:
             path.chmod(0o755)
     assert open_store(folder).count(scope=ADA) == 1
+
+
+def test_a_schema_version_that_is_none_is_an_error_that_says_so(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    change_description(tmp_path, schema_version="one")
+    with pytest.raises(StoreError, match="no version"):
+        open_store(tmp_path)
+
+
+def test_a_store_whose_words_were_analysed_otherwise_is_refused(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    change_description(tmp_path, analysis="another-v9")
+    with pytest.raises(StoreError, match="another-v9"):
+        open_store(tmp_path)

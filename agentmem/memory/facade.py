@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Final, final
 
 from agentmem.administration import Administrator
+from agentmem.checks import location
 from agentmem.embedding import CachedEmbedder, default_embedder
 from agentmem.errors import InvalidInput
 from agentmem.ingest import Clock, OnConflict, Writer
@@ -283,11 +284,7 @@ class Memory(Records):
 
 def _check_opening(path: object, *, embedder: object, resident_bytes: int) -> None:
     """Refuse arguments of `open` that could only fail later, and less clearly."""
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise InvalidInput(
-            f"path={path!r} names no place for a store. Pass a folder, or an address such as "
-            "s3://bucket/path."
-        )
+    location(path, what="path")
     if not callable(getattr(embedder, "embed", None)):
         raise InvalidInput(
             f"embedder={embedder!r} is no Embedder. Pass one, such as "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
 from agentmem.administration import Export
-from agentmem.checks import shown, utc
+from agentmem.checks import location, shown, utc
 from agentmem.errors import InvalidInput
 from agentmem.filters import Filter, parse_filter
 from agentmem.ingest import OnConflict
@@ -122,7 +122,12 @@ class Records:
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
         return self._parts.administrator.export(
-            Export(Path(path), scope=reading, vectors=vectors, overwrite=overwrite),
+            Export(
+                Path(location(path, what="path")),
+                scope=reading,
+                vectors=vectors,
+                overwrite=overwrite,
+            ),
             progress=progress,
         )
 

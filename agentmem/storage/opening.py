@@ -216,8 +216,15 @@ def _description(passport: Passport) -> dict[str, Any]:
 
 
 def _check_schema(description: Mapping[str, Any] | None) -> None:
-    if description is not None and description["schema_version"] > SCHEMA_VERSION:
-        raise SchemaTooNew(found=description["schema_version"], supported=SCHEMA_VERSION)
+    version = SCHEMA_VERSION if description is None else description.get("schema_version")
+    if not isinstance(version, int):
+        raise StoreError(
+            f"the store's description says schema_version={version!r}, which is no version: it was "
+            "changed by something else. Nothing was changed. Repair: restore the folder from a "
+            "backup."
+        )
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(found=version, supported=SCHEMA_VERSION)
     written_as = ANALYSIS if description is None else description.get("analysis")
     if written_as != ANALYSIS:
         raise StoreError(
