@@ -1,4 +1,4 @@
-"""The words of agentmem: the values that cross its borders.
+"""The words of memory: turns, recalls, contexts, and whose vectors they rest on.
 
 Frozen dataclasses with slots, made only for what leaves a pipeline (the final k hits, one
 context), never for candidates. They know nothing of storage, models or telemetry.
