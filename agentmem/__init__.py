@@ -1,6 +1,6 @@
-"""Conversation memory for agents, on LanceDB.
+"""Conversation memory and tool routing for agents, on LanceDB.
 
-    from agentmem import Memory
+    from agentmem import Memory, ToolRouter
 
 Names are resolved at first use, so that importing agentmem loads no model, database or
 numeric library.
@@ -31,8 +31,21 @@ if TYPE_CHECKING:
     from agentmem.memory import Memory
     from agentmem.ranking import Ranking
     from agentmem.reranking import CrossEncoderReranker
+    from agentmem.router import ToolRouter
     from agentmem.tokens import TiktokenCounter
-    from agentmem.types import ALL, Attachment, Context, Hit, Passport, Recall, Scope, Turn
+    from agentmem.types import (
+        ALL,
+        Attachment,
+        Context,
+        Hit,
+        Passport,
+        Recall,
+        Scope,
+        Selection,
+        Tool,
+        ToolMatch,
+        Turn,
+    )
 
     __version__: str
 
@@ -59,10 +72,14 @@ __all__ = [
     "SchemaTooNew",
     "Scope",
     "ScopeRequired",
+    "Selection",
     "SentenceTransformerEmbedder",
     "StoreError",
     "StoreNotFound",
     "TiktokenCounter",
+    "Tool",
+    "ToolMatch",
+    "ToolRouter",
     "Turn",
     "__version__",
     "field",
@@ -88,6 +105,7 @@ _HOMES = {
     "agentmem.memory": ("Memory",),
     "agentmem.ranking": ("Ranking",),
     "agentmem.reranking": ("CrossEncoderReranker",),
+    "agentmem.router": ("ToolRouter",),
     "agentmem.tokens": ("TiktokenCounter",),
     "agentmem.types": (
         "ALL",
@@ -97,6 +115,9 @@ _HOMES = {
         "Passport",
         "Recall",
         "Scope",
+        "Selection",
+        "Tool",
+        "ToolMatch",
         "Turn",
     ),
 }

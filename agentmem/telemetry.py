@@ -14,15 +14,29 @@ from typing import Final, Literal, TypeAlias
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from agentmem.types import AllScopes, Recall, Scope
+from agentmem.types import AllScopes, Recall, Scope, Selection
 
-__all__ = ["Operation", "record_recall", "scope_attributes", "span"]
+__all__ = ["Operation", "record_recall", "record_selection", "scope_attributes", "span"]
 
-Operation: TypeAlias = Literal["search_memory", "create_memory", "update_memory", "delete_memory"]
+Operation: TypeAlias = Literal[
+    "search_memory",
+    "create_memory",
+    "update_memory",
+    "delete_memory",
+    "agentmem.router.register",
+    "agentmem.router.sync",
+    "agentmem.router.remove",
+    "agentmem.router.select",
+    "agentmem.router.feedback",
+    "agentmem.router.calibrate",
+]
 Attribute: TypeAlias = str | bool | int | float | Sequence[str]
 
 MAX_DOCUMENTS: Final = 20  # more make dashboards slow, and nobody reads them
-KINDS: Final[Mapping[str, str]] = {"search_memory": "RETRIEVER"}  # OpenInference; the rest CHAIN
+KINDS: Final[Mapping[str, str]] = {  # of OpenInference; the rest are CHAIN
+    "search_memory": "RETRIEVER",
+    "agentmem.router.select": "RETRIEVER",
+}
 
 
 @contextmanager
@@ -80,3 +94,29 @@ def record_recall(current: Span, recall: Recall) -> None:
         prefix = f"retrieval.documents.{place}.document."
         current.set_attribute(prefix + "id", hit.turn.id)
         current.set_attribute(prefix + "score", hit.score)
+
+
+def record_selection(current: Span, selection: Selection) -> None:
+    """Put on a span what was chosen, and at which versions: names, scores and counts only."""
+    if not current.is_recording():
+        return
+    current.set_attributes(
+        {
+            "agentmem.router.chosen": selection.names[:MAX_DOCUMENTS],
+            "agentmem.router.abstained": selection.abstained,
+            "agentmem.router.confidence": selection.confidence,
+            "agentmem.router.threshold": selection.threshold,
+            "agentmem.router.calibrated": selection.calibrated,
+            "agentmem.router.catalogue": selection.catalogue,
+            "agentmem.router.tokens": selection.tokens,
+            "agentmem.router.tokens_saved": selection.tokens_saved,
+            "agentmem.catalogue.version": selection.catalogue_version,
+            "agentmem.examples.version": selection.examples_version,
+            "agentmem.passport.id": selection.passport_id,
+            "agentmem.routing.id": selection.config_id,
+        }
+    )
+    for place, match in enumerate(selection.candidates[:MAX_DOCUMENTS]):
+        prefix = f"retrieval.documents.{place}.document."
+        current.set_attribute(prefix + "id", f"{match.tool.namespace}/{match.name}")
+        current.set_attribute(prefix + "score", match.score)

@@ -23,6 +23,8 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
+BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
+
 TINY_WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog", "ran", "to", "my", "house", "rain"]
 TINY_WORDS += ["in", "turin", "sun", "lisbon"]
 
@@ -37,6 +39,15 @@ def minilm() -> SentenceTransformerEmbedder:
 def hash_embedder() -> HashEmbedder:
     """Give an embedder that needs no model."""
     return HashEmbedder()
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Give the folder of published data; AGENTMEM_DATA names another."""
+    folder = Path(os.environ.get("AGENTMEM_DATA", BESIDE_THE_CHECKOUT))
+    if not folder.is_dir():
+        pytest.skip("set AGENTMEM_DATA to a folder with locomo/, metatool/ and others")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,12 @@ PACKAGE = Path(agentmem.__file__).parent
 # A room is a module or package right below agentmem/. Imports go down only.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "checks", "demo"),
-    ("protocols", "messages", "filters", "scopes", "telemetry"),
+    ("protocols", "messages", "filters", "scopes", "telemetry", "toolspec"),
     ("ranking",),
     ("embedding", "analysis", "tokens", "reranking", "transfer"),
     ("storage",),
-    ("ingest", "retrieval", "administration"),
-    ("memory",),
+    ("ingest", "retrieval", "administration", "routing"),
+    ("memory", "router"),
     ("evaluation", "cli", "testing"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -74,6 +74,7 @@ BUDGETS = {  # what is imported: the libraries it must not bring along
     "agentmem.filters": HEAVY | {"rich", "typer"},
     "agentmem.embedding": HEAVY | {"rich", "typer"},
     "agentmem.memory": HEAVY - {"lancedb", "pyarrow"} | {"rich", "typer"},
+    "agentmem.router": HEAVY - {"lancedb", "pyarrow"} | {"rich", "typer"},
 }
 IMPORT_CPU_SECONDS = 0.15  # measured 0.012; what is guarded against is a library, which costs 0.1
 HELP_CPU_SECONDS = 0.5  # a person waits for it
@@ -82,8 +83,9 @@ PUBLIC_NAMES = {
     *("ALL", "AgentmemError", "Attachment", "CachedEmbedder", "ConcurrentWrite", "Context"),
     *("CrossEncoderReranker", "DuplicateTool", "EmbedderMismatch", "EmbeddingFailed", "Filter"),
     *("Hit", "InvalidInput", "Memory", "MissingDependency", "NotFound", "Passport", "Ranking"),
-    *("Recall", "SchemaTooNew", "Scope", "ScopeRequired", "SentenceTransformerEmbedder"),
-    *("StoreError", "StoreNotFound", "TiktokenCounter", "Turn", "__version__", "field"),
+    *("Recall", "SchemaTooNew", "Scope", "ScopeRequired", "Selection"),
+    *("SentenceTransformerEmbedder", "StoreError", "StoreNotFound", "TiktokenCounter", "Tool"),
+    *("ToolMatch", "ToolRouter", "Turn", "__version__", "field"),
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

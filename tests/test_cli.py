@@ -519,7 +519,9 @@ def test_the_version_is_printed() -> None:
     assert re.fullmatch(r"agentmem \S+\n", printed("--version"))
 
 
-@pytest.mark.parametrize("command", ["demo", "search", "import", "eval memory"])
+@pytest.mark.parametrize(
+    "command", ["demo", "search", "import", "tools", "tools select", "eval memory"]
+)
 def test_every_command_has_help(command: str) -> None:
     assert "Usage: " in printed(*command.split(), "--help")
 

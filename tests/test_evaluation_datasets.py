@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,6 @@ import pytest
 from agentmem.errors import InvalidInput
 from agentmem.evaluation import FORMATS, Question, load_dataset
 from agentmem.evaluation.bfcl_memory import find_quoted
-
-_BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
-
-
-@pytest.fixture
-def real_data() -> Path:
-    """The folder of published data; AGENTMEM_DATA names another."""
-    folder = Path(os.environ.get("AGENTMEM_DATA", _BESIDE_THE_CHECKOUT))
-    if not folder.is_dir():
-        pytest.skip("set AGENTMEM_DATA to a folder with locomo/, qmsum/ and bfcl/")
-    return folder
 
 
 def _write(path: Path, value: object) -> Path:

@@ -84,7 +84,7 @@ def test_each_question_is_asked_in_its_own_conversation(dataset: Dataset) -> Non
     for system in report.systems:
         for row in system.rows:
             assert row.retrieved
-            assert all(key.startswith(row.conversation) for key in row.retrieved)
+            assert all(key.startswith(row.group) for key in row.retrieved)
 
 
 def test_baselines_stand_beside_the_product_in_one_order(dataset: Dataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import pickle
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -24,7 +25,7 @@ from agentmem.filters import (
     parse_filter,
     to_json,
 )
-from agentmem.types import Turn
+from agentmem.types import Tool, Turn
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 
@@ -121,6 +122,31 @@ def test_columns_are_read_from_the_turn() -> None:
     assert not matches(both, turn(user_id="ada"))
 
 
+def test_fields_of_tools_are_read_from_the_tool_or_a_mapping_of_them() -> None:
+    tool = Tool(name="get_weather", description="Tells the weather", tags=("live", "free"))
+    both = (field("tags").contains("live")) & (field("description").contains("weather"))
+    where = both & field("namespace").in_(["default"]) & (field("source") == "plain")
+    for subject in (tool, asdict(tool)):
+        assert matches(where, subject)
+        assert not matches(where & field("tags").contains("paid"), subject)
+        assert not matches(where & field("tags").contains("liv"), subject)
+        assert not matches(field("name") == "weather", subject)
+
+
+def test_a_filter_is_about_turns_or_about_tools() -> None:
+    tagged, spoken = field("tags").contains("live"), field("role") == "user"
+    assert parse_filter({"tags": {"contains": "live"}}, subject="tool") == tagged
+    assert parse_filter(tagged, subject="tool") is tagged
+    for wrong in (spoken, spoken | tagged, {"role": "user"}, {"or": [{"role": "user"}]}):
+        with pytest.raises(InvalidInput, match=r"'role'\. Fields of tools are name, desc"):
+            parse_filter(wrong, subject="tool")
+    for wrong in (tagged, ~tagged, spoken & tagged, {"not": {"tags": {"contains": "live"}}}):
+        with pytest.raises(InvalidInput, match=r"'tags'\. Fields are id, role"):
+            parse_filter(wrong)
+    with pytest.raises(InvalidInput, match="Did you mean 'tags'"):
+        parse_filter({"tag": "live"}, subject="tool")
+
+
 def test_joined_conditions_stay_one_level_deep() -> None:
     a, b, c = (field("role") == role for role in ("user", "tool", "system"))
     assert (a & b & c) == And((a, b, c))
@@ -150,6 +176,10 @@ def test_python_s_and_is_refused_because_it_would_drop_a_condition() -> None:
         (lambda: field("event_time") > datetime(2024, 5, 1), "replace"),  # noqa: DTZ001
         (lambda: field("metadata.when") == NOON, "isoformat"),
         (lambda: field("role") == 3, "is text"),
+        (lambda: field("namespace") == 3, "is text"),
+        (lambda: field("tags") == "live", "`contains`"),
+        (lambda: field("tags").in_(["live"]), "`contains`"),
+        (lambda: field("tags").contains(3), "is text"),
         (lambda: field("importance") == "high", "is a number"),
         (lambda: field("metadata.x") < None, "cannot be ordered"),
         (lambda: field("metadata.x").in_([float("nan")]), "nan"),

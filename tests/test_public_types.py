@@ -11,9 +11,9 @@ import agentmem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentmem import ALL, Context, Hit, Memory, Recall, Turn, field
+    from agentmem import ALL, Context, Hit, Memory, Recall, Tool, ToolRouter, Turn, field
     from agentmem.filters import And, Comparison
-    from agentmem.types import Deletion, ImportReport, Session, StoreStats
+    from agentmem.types import CatalogueChange, Deletion, ImportReport, Session, StoreStats
 
     def public(memory: Memory) -> None:
         assert_type(Memory.open("ada.mem"), Memory)
@@ -38,6 +38,15 @@ if TYPE_CHECKING:
         assert_type(condition, Comparison)
         assert_type(condition & (field("role") == "user"), And)
         memory.search("where?", user_id="ada", where=condition, since="2026-01-01T00:00:00Z")
+
+    def routing(router: ToolRouter) -> None:
+        assert_type(ToolRouter.open("ada.mem"), ToolRouter)
+        assert_type(router.register([routing], tags=["free"]), CatalogueChange)
+        assert_type(router.sync([], namespace="asia", dry_run=True), CatalogueChange)
+        assert_type(router.remove(["routing"]), CatalogueChange)
+        assert_type(router.get("routing"), Tool)
+        assert_type(router.list(where=field("tags").contains("free")), list[Tool])
+        assert_type(router.namespaces(), dict[str, int])
 
 
 def test_every_public_name_resolves() -> None:

@@ -10,6 +10,7 @@ import lancedb
 import pytest
 from storage_tools import HOSTILE
 
+from agentmem.errors import ConcurrentWrite
 from agentmem.storage.meta import META_SCHEMA, Meta, Value
 
 
@@ -47,6 +48,29 @@ def test_of_many_that_put_one_wins(tmp_path: Path) -> None:
         won = list(pool.map(lambda n: metas[n].put_if_absent("a", n), range(8)))
     assert won.count(True) == 1
     assert metas[0].get("a") == Value(won.index(True), rev=0)
+
+
+def test_put_takes_the_place_of_whatever_is_there(tmp_path: Path) -> None:
+    meta = open_meta(tmp_path)
+    assert meta.put("a", {"b": 1}) == meta.get("a") == Value({"b": 1}, rev=0)
+    assert meta.put("a", None) == meta.get("a") == Value(None, rev=1)
+    assert meta.get("b") is None
+
+
+def test_of_many_that_put_each_writes_a_revision_of_its_own(tmp_path: Path) -> None:
+    metas = [open_meta(tmp_path) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda n: metas[n % 4].put("a", n), range(16)))
+    assert sorted(value.rev for value in written) == list(range(16))
+    assert metas[0].get("a") == max(written, key=lambda value: value.rev)
+
+
+def test_a_put_that_never_wins_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meta = open_meta(tmp_path)
+    meta.put("a", 1)
+    monkeypatch.setattr(meta, "compare_and_swap", lambda *_, **__: False)
+    with pytest.raises(ConcurrentWrite, match="call again"):
+        meta.put("a", 2)
 
 
 def test_no_swap_is_lost_between_handles(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from agentmem.telemetry import MAX_DOCUMENTS, Operation, record_recall, scope_at
 from agentmem.types import ALL, Evidence, Hit, Recall, Scope, Turn
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
+RETRIEVERS = ("search_memory", "agentmem.router.select")
 WHISPER = "I never told anyone about Lisbon"
 
 
@@ -83,7 +84,7 @@ def test_a_span_is_named_for_its_operation(
     assert finished.instrumentation_scope.name == "agentmem"
     assert dict(finished.attributes or {}) == {
         "gen_ai.operation.name": operation,
-        "openinference.span.kind": "RETRIEVER" if operation == "search_memory" else "CHAIN",
+        "openinference.span.kind": "RETRIEVER" if operation in RETRIEVERS else "CHAIN",
         "gen_ai.retrieval.top_k": 3,
     }
 

@@ -1,4 +1,4 @@
-"""The command `agentmem`: its commands in three panels, and what every one does with an error.
+"""The command `agentmem`: its commands in panels, and what every one does with an error.
 
 Loads typer and this package's words; models, the database and rich load inside the commands.
 """
@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from agentmem.cli import demo, evaluate, reading, writing
 from agentmem.cli.machine import print_json
+from agentmem.cli.tools import app as tools
 from agentmem.errors import AgentmemError
 
 __all__ = ["app", "main"]
@@ -113,6 +114,7 @@ _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
 for _panel, _commands in _PANELS.items():
     for _name, _function in _commands.items():
         app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(tools.app, name="tools", rich_help_panel="Tools")
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Measure")
 
 

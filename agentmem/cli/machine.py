@@ -15,6 +15,7 @@ from agentmem.types import Context, Evidence, Hit, Recall, Session, StoreStats, 
 __all__ = [
     "context_form",
     "hit_form",
+    "plain",
     "print_json",
     "recall_form",
     "session_form",
@@ -91,15 +92,16 @@ def context_form(context: Context) -> dict[str, Any]:
 
 def session_form(session: Session) -> dict[str, Any]:
     """Return a session as JSON values."""
-    return _plain(asdict(session))
+    return plain(asdict(session))
 
 
 def stats_form(stats: StoreStats) -> dict[str, Any]:
     """Return what is known of a store as JSON values."""
-    return _plain({**asdict(stats), "passport_id": stats.passport.id})
+    return plain({**asdict(stats), "passport_id": stats.passport.id})
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with their moments as ISO text."""
     return {
         key: value.isoformat() if isinstance(value, datetime) else value
         for key, value in values.items()

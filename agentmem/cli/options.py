@@ -126,8 +126,8 @@ def scope_of(
     return scope
 
 
-def filter_of(where: str | None) -> dict[str, Any] | None:
-    """Read the JSON of `--where`; whether it is a filter is for the memory to say."""
+def filter_of(where: str | None, *, like: str = '{"role": "user"}') -> dict[str, Any] | None:
+    """Read the JSON of `--where`; whether it is a filter is for the memory or router to say."""
     if where is None:
         return None
     try:
@@ -135,7 +135,7 @@ def filter_of(where: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"this is no JSON: {error}", param_hint="--where") from None
     if not isinstance(value, dict):
-        raise typer.BadParameter('write an object like {"role": "user"}', param_hint="--where")
+        raise typer.BadParameter(f"write an object like {like}", param_hint="--where")
     return value
 
 

@@ -27,9 +27,10 @@ A command that reads or deletes turns needs to know whose: `--user`, `--agent`, 
 `--all` to mean everyone.
 
 Results go to standard output. With `--json` they are one JSON value in ASCII, and an error is
-`{"error": {"type", "message"}}` on standard error. The exit code is 0, 1 after an error, 2 after
-wrong usage. Colours follow `NO_COLOR` and are left out where the output is no terminal. Control
-characters in what was stored are shown as symbols; `--json` gives every text exactly.
+`{"error": {"type", "message"}}` on standard error. The exit code is 0, 1 after an error and
+where `tools lint --strict` finds something to repair, 2 after wrong usage. Colours follow
+`NO_COLOR` and are left out where the output is no terminal. Control characters in what was stored
+are shown as symbols; `--json` gives every text exactly.
 """
 SHARED: Final = ("store", "model", "user", "agent", "session", "everyone", "as_json")
 VALUES: Final[dict[object, str]] = {int: "N", Path: "PATH"}  # where an option has no metavar
@@ -77,7 +78,7 @@ class _Parameter:
         default = getattr(self.default, "value", self.default)
         if default is inspect.Parameter.empty and not self.is_argument:
             yield "Required."
-        if isinstance(default, (str, int)) and not isinstance(default, bool):
+        if isinstance(default, (str, int, float)) and not isinstance(default, bool):
             yield f"Default `{default}`."
         if self.info.envvar:
             yield f"Also `{self.info.envvar}` in the environment."

@@ -20,12 +20,14 @@ from agentmem.types import Context, Evidence, Hit, Recall, Session, Turn
 
 __all__ = [
     "account",
+    "bars",
     "excerpt",
     "hit_block",
     "make_console",
     "pairs",
     "recall_block",
     "sessions_table",
+    "terms_lines",
     "timing",
     "turn_block",
     "turns_block",
@@ -114,7 +116,7 @@ def hit_block(hit: Hit, rank: int, *, widest: float = 0.0, marked: bool = False)
     )
     body: list[RenderableType] = [Text(excerpt(turn.content)), *_shared(turn)]
     if hit.evidence is None:
-        body += [Text(line, style="dim") for line in _sum_of(hit.terms)]
+        body += [Text(line, style="dim") for line in terms_lines(hit.terms)]
     else:
         body += _explanation(hit, hit.evidence, widest=widest)
     return Group(heading, Padding(Group(*body), (0, 0, 0, INDENT), expand=False))
@@ -133,11 +135,11 @@ def _shared(turn: Turn) -> list[RenderableType]:
     ]
 
 
-def _sum_of(terms: Mapping[str, float]) -> list[str]:
+def terms_lines(terms: Mapping[str, float], *, cells: int = TERMS_CELLS) -> list[str]:
     """Write the terms of a score, the largest first, without parting a name from its number."""
     largest = sorted(terms.items(), key=lambda term: -abs(term[1]))
     glued = "  ".join(f"{visible(name)}\N{NO-BREAK SPACE}{value:+.2f}" for name, value in largest)
-    lines = wrap(glued, TERMS_CELLS, break_on_hyphens=False)
+    lines = wrap(glued, cells, break_on_hyphens=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
@@ -145,13 +147,13 @@ def _explanation(hit: Hit, evidence: Evidence, *, widest: float) -> list[Rendera
     words = sorted(evidence.words.items(), key=lambda word: -word[1])
     shares = ", ".join(f"{visible(word)} {share:.2f}" for word, share in words) or "none"
     facts = f"cosine {evidence.similarity:.2f}  BM25 {evidence.bm25:.2f}  words in common: {shares}"
-    shown: list[RenderableType] = [_bars(hit.terms, widest=widest), Text(facts, style="dim")]
+    shown: list[RenderableType] = [bars(hit.terms, widest=widest), Text(facts, style="dim")]
     if evidence.chunk != hit.turn.content:
         shown.append(Text(f"best part: {excerpt(evidence.chunk)}", style="italic"))
     return shown
 
 
-def _bars(terms: Mapping[str, float], *, widest: float) -> Table:
+def bars(terms: Mapping[str, float], *, widest: float) -> Table:
     """Draw the terms of a score, the largest first; they add up to it."""
     table = Table.grid(padding=(0, 1))
     for name, value in sorted(terms.items(), key=lambda term: -abs(term[1])):

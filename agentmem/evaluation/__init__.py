@@ -9,7 +9,7 @@ from __future__ import annotations
 from agentmem.evaluation.datasets import Conversation, Dataset, Question
 from agentmem.evaluation.formats import FORMATS, load_dataset
 from agentmem.evaluation.metrics import bootstrap_ci, measure
-from agentmem.evaluation.report import Estimate, Report, Row, SystemResult
+from agentmem.evaluation.report import Estimate, Report, Row, SystemResult, TableRow
 from agentmem.evaluation.runner import DEFAULT_KS, evaluate
 from agentmem.evaluation.systems import BASELINES, PRODUCT, Answer, System
 
@@ -27,6 +27,7 @@ __all__ = [
     "Row",
     "System",
     "SystemResult",
+    "TableRow",
     "bootstrap_ci",
     "evaluate",
     "load_dataset",

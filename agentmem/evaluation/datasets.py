@@ -22,6 +22,7 @@ __all__ = [
     "add_indexable",
     "read_json",
     "read_json_lines",
+    "read_text",
 ]
 
 
@@ -104,7 +105,7 @@ def read_json(path: Path) -> Any:
         InvalidInput: There is no such file, or it is not JSON.
     """
     try:
-        return json.loads(_text(path))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{path} is not JSON ({error})") from error
 
@@ -116,7 +117,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         InvalidInput: There is no such file, or a line is not a JSON object.
     """
     # Not str.splitlines: it also breaks at U+2028, which JSON allows inside a string.
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -128,15 +129,20 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, value
 
 
-def _captions(message: Mapping[str, Any]) -> list[str]:
-    shared = message.get("attachments") or ()
-    return [attachment["caption"] for attachment in shared if attachment.get("caption")]
+def read_text(path: Path) -> str:
+    """Read a text file.
 
-
-def _text(path: Path) -> str:
+    Raises:
+        InvalidInput: There is no such file, or it is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path} is not UTF-8 text ({error})") from error
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read ({error.strerror or error})") from error
+
+
+def _captions(message: Mapping[str, Any]) -> list[str]:
+    shared = message.get("attachments") or ()
+    return [attachment["caption"] for attachment in shared if attachment.get("caption")]

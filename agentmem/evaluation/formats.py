@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
-from agentmem.errors import InvalidInput
+from agentmem.errors import AgentmemError, InvalidInput
 from agentmem.evaluation.bfcl_memory import load_bfcl_memory
 from agentmem.evaluation.datasets import Dataset
 from agentmem.evaluation.locomo import load_locomo
 from agentmem.evaluation.own_data import load_own
 from agentmem.evaluation.qmsum import load_qmsum
 
-__all__ = ["FORMATS", "Format", "load_dataset"]
+__all__ = ["FORMATS", "Format", "load_dataset", "read_expecting"]
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,24 @@ def load_dataset(name: str, path: str | Path) -> Dataset:
     if name not in FORMATS:
         raise InvalidInput(f"{name!r} is no known data set; choose one of {', '.join(FORMATS)}")
     expected = f"Expected for {name!r}: {FORMATS[name].expects}."
+    dataset = read_expecting(FORMATS[name].read, Path(path), expected=expected)
+    if not dataset.questions:
+        raise InvalidInput(f"{path} holds no question with evidence. {expected}")
+    return dataset
+
+
+def read_expecting(read: Callable[[Path], _Read], path: Path, *, expected: str) -> _Read:
+    """Read a path, and say what was expected where it cannot be read.
+
+    Raises:
+        InvalidInput: The path does not hold that format.
+    """
     try:
-        dataset = FORMATS[name].read(Path(path))
+        return read(path)
     except InvalidInput as error:
         raise InvalidInput(f"{error}. {expected}") from error
+    except AgentmemError:
+        raise  # such as two tools of one name, which says itself what to do
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         # Loaders read fields as the publisher writes them; whatever is missing or of another
         # type means that this is another file.
@@ -87,6 +103,3 @@ def load_dataset(name: str, path: str | Path) -> Dataset:
         raise InvalidInput(
             f"{path} does not have the expected fields ({what}). {expected}"
         ) from error
-    if not dataset.questions:
-        raise InvalidInput(f"{path} holds no question with evidence. {expected}")
-    return dataset

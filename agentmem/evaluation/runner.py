@@ -6,13 +6,11 @@ in that scope, through the same public calls an application makes.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -21,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 from agentmem.errors import InvalidInput
 from agentmem.evaluation.datasets import Conversation, Dataset, Question
 from agentmem.evaluation.metrics import measure
-from agentmem.evaluation.report import Report, Row, SystemResult, summarise
+from agentmem.evaluation.report import Report, Row, SystemResult, system_result
+from agentmem.evaluation.session import depths_of, progress_bar, versions
 from agentmem.evaluation.systems import BASELINES, PRODUCT, Answer, System
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_KS", "evaluate"]
 
 DEFAULT_KS: Final = (1, 5, 10, 20, 50)  # 50 for evidence that is dozens of turns long, as QMSum's
-_MAX_K: Final = 1000  # far deeper than anyone reads; keeps a typing error from fetching everything
-_PACKAGES: Final = ("agentmem", "lancedb", "sentence-transformers", "torch", "numpy")
 
 
 def evaluate(
@@ -67,11 +64,11 @@ def evaluate(
             the store at `path` holds other turns of these users.
     """
     chosen = [*systems, *(BASELINES if baselines else ())]
-    depths = _depths(ks)
+    depths = depths_of(ks)
     _check(dataset, systems=chosen)
     with (
         _store(path, embedder=embedder) as memory,
-        _progress(shown=progress) as bar,
+        progress_bar(shown=progress) as bar,
     ):
         seconds = _add_all(memory, dataset=dataset, bar=bar)
         results = [
@@ -88,15 +85,8 @@ def evaluate(
         systems=results,
         passport={"id": passport.id, **asdict(passport)},
         seconds_adding=seconds,
-        versions=_versions(),
+        versions=versions(),
     )
-
-
-def _depths(ks: Sequence[int]) -> tuple[int, ...]:
-    depths = tuple(sorted(set(ks)))
-    if not depths or depths[0] < 1 or depths[-1] > _MAX_K:
-        raise InvalidInput(f"ks must be numbers from 1 to {_MAX_K}, such as (1, 5, 10); got {ks!r}")
-    return depths
 
 
 def _check(dataset: Dataset, *, systems: Sequence[System]) -> None:
@@ -124,24 +114,6 @@ def _store(path: str | Path | None, *, embedder: Embedder | None) -> Iterator[Me
         Memory.open(folder, embedder=embedder) as memory,
     ):
         yield memory
-
-
-@contextmanager
-def _progress(*, shown: bool) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)  # standard output is the report's
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    disabled = not (shown and console.is_terminal)
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=disabled) as bar:
-        yield bar
 
 
 def _add_all(memory: Memory, *, dataset: Dataset, bar: Progress) -> float:
@@ -184,23 +156,18 @@ def _ask_all(
             config_id = answer.config_id
             rows.append(_row(conversation.id, question, answer=answer, ks=ks))
             bar.advance(task)
-    return SystemResult(
+    return system_result(
+        rows,
         name=system.name,
         about=system.about,
         config_id=config_id,
-        overall=summarise(rows),
-        categories={
-            category: summarise([row for row in rows if row.category == category])
-            for category in _by_category(dataset)
-        },
         milliseconds={phase: median(values) for phase, values in spent.items()},
-        rows=rows,
     )
 
 
 def _row(conversation: str, question: Question, *, answer: Answer, ks: Sequence[int]) -> Row:
     return Row(
-        conversation=conversation,
+        group=conversation,
         question=question.text,
         category=question.category,
         gold=tuple(sorted(question.gold)),
@@ -216,17 +183,3 @@ def _by_category(dataset: Dataset) -> dict[str, int]:
         for question in conversation.questions
     )
     return dict(sorted(counts.items()))
-
-
-def _versions() -> dict[str, str]:
-    installed = {package: _version(package) for package in _PACKAGES}
-    return {"python": platform.python_version()} | {
-        package: version for package, version in installed.items() if version is not None
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # a checkout that was never installed, for instance
-        return None

@@ -1,4 +1,4 @@
-"""Typed conditions on turns: `(field("role") == "user") & (field("metadata.n") >= 3)`.
+"""Typed conditions on turns and tools: `(field("role") == "user") & (field("metadata.n") >= 3)`.
 
 Also their JSON form for command lines and HTTP: `{"role": "user", "metadata.n": {"gte": 3}}`.
 `matches` states what they mean; the storage compiles the same expressions to SQL. Logic is
@@ -11,7 +11,7 @@ from __future__ import annotations
 from agentmem.filters.expressions import And, Comparison, Field, Filter, Not, Or, field
 from agentmem.filters.json_form import parse_filter, to_json
 from agentmem.filters.meaning import matches
-from agentmem.filters.operands import Operator, Scalar
+from agentmem.filters.operands import Operator, Scalar, Subject
 
 __all__ = [
     "And",
@@ -22,6 +22,7 @@ __all__ = [
     "Operator",
     "Or",
     "Scalar",
+    "Subject",
     "field",
     "matches",
     "parse_filter",

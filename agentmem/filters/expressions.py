@@ -13,7 +13,18 @@ from agentmem.checks import shown
 from agentmem.errors import InvalidInput
 from agentmem.filters.operands import Operator, Scalar, check_field, check_operator, check_value
 
-__all__ = ["MAX_DEPTH", "And", "Comparison", "Field", "Filter", "Not", "Or", "field", "is_filter"]
+__all__ = [
+    "MAX_DEPTH",
+    "And",
+    "Comparison",
+    "Field",
+    "Filter",
+    "Not",
+    "Or",
+    "field",
+    "fields_of",
+    "is_filter",
+]
 
 MAX_DEPTH: Final = 32  # a person writes 3; SQL planners recurse over the rest
 MAX_COMPARISONS: Final = 1_000  # keeps the compiled SQL far below planners' limits
@@ -143,7 +154,8 @@ def field(name: str) -> Field:
 
     Args:
         name: id, role, name, user_id, agent_id, session_id, content, event_time, ingested_at,
-            importance, or `metadata.` and a path of keys joined by dots.
+            importance, or `metadata.` and a path of keys joined by dots; of tools, name,
+            description, namespace, source or tags.
 
     Raises:
         InvalidInput: There is no such field.
@@ -159,6 +171,13 @@ def _parts(node: object, kind: type[And | Or]) -> tuple[Filter, ...]:
 def is_filter(node: object) -> TypeGuard[Filter]:
     """Return whether this is a node of a filter."""
     return isinstance(node, (Comparison, And, Or, Not))
+
+
+def fields_of(node: Filter) -> set[str]:
+    """Return the fields that a filter names."""
+    if isinstance(node, Comparison):
+        return {node.field}
+    return set().union(*map(fields_of, _children(node)))
 
 
 def _check_parts(parts: object, *, word: str) -> tuple[Filter, ...]:

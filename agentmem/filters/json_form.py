@@ -15,28 +15,41 @@ from agentmem.filters.expressions import (
     Filter,
     Not,
     Or,
+    fields_of,
     is_filter,
 )
-from agentmem.filters.operands import TIMES, Operator, Scalar, check_field, check_operator
+from agentmem.filters.operands import (
+    TIMES,
+    Operator,
+    Scalar,
+    Subject,
+    check_field,
+    check_operator,
+)
 
 __all__ = ["parse_filter", "to_json"]
 
 
-def parse_filter(obj: object) -> Filter:
+def parse_filter(obj: object, *, subject: Subject = "turn") -> Filter:
     """Read a filter from its JSON form.
 
     Args:
         obj: `{field: value}` for equality, `{field: {operator: value}}`, `{"and": [...]}`,
             `{"or": [...]}`, `{"not": {...}}`; several keys of one object must all hold. Times
             are ISO strings with a zone. A filter that is one already is returned as it is.
+        subject: What it is about; a field that this does not have is refused.
 
     Raises:
         InvalidInput: Something is not of that form; the message names it.
     """
-    return obj if is_filter(obj) else _parse(obj, depth=1)
+    if not is_filter(obj):
+        return _parse(obj, depth=1, subject=subject)
+    for name in fields_of(obj):
+        check_field(name, subject=subject)
+    return obj
 
 
-def _parse(obj: object, *, depth: int) -> Filter:
+def _parse(obj: object, *, depth: int, subject: Subject) -> Filter:
     if depth > MAX_DEPTH:
         raise InvalidInput(f"the filter is nested more than {MAX_DEPTH} deep. Flatten it.")
     if not isinstance(obj, Mapping) or not obj:
@@ -44,16 +57,20 @@ def _parse(obj: object, *, depth: int) -> Filter:
             f"a filter is a non-empty JSON object, not {shown(obj)}. "
             'Write it like {"role": "user", "metadata.n": {"gte": 3}}.'
         )
-    parts = [part for key, value in obj.items() for part in _entry(key, value, depth=depth)]
+    parts = [
+        part
+        for key, value in obj.items()
+        for part in _entry(key, value, depth=depth, subject=subject)
+    ]
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
-def _entry(key: object, value: object, *, depth: int) -> list[Filter]:
+def _entry(key: object, value: object, *, depth: int, subject: Subject) -> list[Filter]:
     if key in ("and", "or"):
-        return [_junction(str(key), value, depth=depth)]
+        return [_junction(str(key), value, depth=depth, subject=subject)]
     if key == "not":
-        return [Not(_parse(value, depth=depth + 1))]
-    check_field(key)
+        return [Not(_parse(value, depth=depth + 1, subject=subject))]
+    check_field(key, subject=subject)
     name = cast("str", key)
     if not isinstance(value, Mapping):
         value = {"eq": value}
@@ -62,10 +79,10 @@ def _entry(key: object, value: object, *, depth: int) -> list[Filter]:
     return [_comparison(name, op, operand) for op, operand in value.items()]
 
 
-def _junction(word: str, value: object, *, depth: int) -> And | Or:
+def _junction(word: str, value: object, *, depth: int, subject: Subject) -> And | Or:
     if not isinstance(value, (list, tuple)):
         raise InvalidInput(f"`{word}` needs a list of filters, not {shown(value)}.")
-    parts = tuple(_parse(part, depth=depth + 1) for part in value)
+    parts = tuple(_parse(part, depth=depth + 1, subject=subject) for part in value)
     return And(parts) if word == "and" else Or(parts)
 
 

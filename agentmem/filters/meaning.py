@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from agentmem.filters.expressions import And, Filter, Not, Or
 from agentmem.filters.operands import METADATA
-from agentmem.types import Turn
+from agentmem.types import Tool, Turn
 
 __all__ = ["matches"]
 
 
-def matches(node: Filter, turn: Turn) -> bool:
-    """Return whether a filter holds for a turn: the reference that SQL is tested against."""
+def matches(node: Filter, subject: Turn | Tool | Mapping[str, Any]) -> bool:
+    """Return whether a filter holds for a turn: the reference that SQL is tested against.
+
+    Of a tool, or a mapping of its fields, it is the filter itself.
+    """
     if isinstance(node, And):
-        return all(matches(part, turn) for part in node.parts)
+        return all(matches(part, subject) for part in node.parts)
     if isinstance(node, Or):
-        return any(matches(part, turn) for part in node.parts)
+        return any(matches(part, subject) for part in node.parts)
     if isinstance(node, Not):
-        return not matches(node.part, turn)
-    return _TESTS[node.op](_lookup(turn, node.field), node.value)
+        return not matches(node.part, subject)
+    return _TESTS[node.op](_lookup(subject, node.field), node.value)
 
 
-def _lookup(turn: Turn, name: str) -> Any:
+def _lookup(subject: Turn | Tool | Mapping[str, Any], name: str) -> Any:
     """Return the field's value, or None where there is none; JSON's null is none too."""
+    read = subject.get if isinstance(subject, Mapping) else partial(getattr, subject)
     if not name.startswith(METADATA):
-        return getattr(turn, name)
-    value: Any = turn.metadata
+        return read(name)
+    value: Any = read("metadata")
     for key in name.split(".")[1:]:
         if not isinstance(value, Mapping):
             return None

@@ -19,6 +19,7 @@ __all__ = [
     "TIMES",
     "Operator",
     "Scalar",
+    "Subject",
     "check_field",
     "check_operator",
     "check_value",
@@ -26,6 +27,8 @@ __all__ = [
 
 Operator: TypeAlias = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "contains"]
 Scalar: TypeAlias = Union[str, int, float, bool, datetime, None]  # noqa: UP007 (3.10 at runtime)
+Subject: TypeAlias = Literal["turn", "tool"]
+"""What a filter is about: turns of a memory, or tools of a catalogue."""
 
 OPERATORS: Final[tuple[str, ...]] = get_args(Operator)
 ORDERINGS: Final = frozenset({"lt", "lte", "gt", "gte"})
@@ -33,23 +36,49 @@ TEXTS: Final = ("id", "role", "name", "user_id", "agent_id", "session_id", "cont
 TIMES: Final = ("event_time", "ingested_at")
 COLUMNS: Final = (*TEXTS, *TIMES, "importance")
 METADATA: Final = "metadata."
+TAGS: Final = "tags"
+TOOL_TEXTS: Final = ("name", "description", "namespace", "source")
+TOOL_COLUMNS: Final = (*TOOL_TEXTS, TAGS)
 MAX_VALUES: Final = 10_000  # of one `in`; more belong into metadata or a scope
 
+_OF_TURNS: Final = f"Fields are {', '.join(COLUMNS)}, and {METADATA}<key>[.<key>...]."
+_COLUMNS_OF: Final[Mapping[Subject | None, tuple[str, ...]]] = {
+    "turn": COLUMNS,
+    "tool": TOOL_COLUMNS,
+    None: (*COLUMNS, *TOOL_COLUMNS),
+}
+_FIELDS_OF: Final[Mapping[Subject | None, str]] = {
+    "turn": _OF_TURNS,
+    "tool": f"Fields of tools are {', '.join(TOOL_COLUMNS)}.",
+    None: f"{_OF_TURNS} Those of tools are {', '.join(TOOL_COLUMNS)}.",
+}
 
-def check_field(name: object) -> None:
-    """Refuse a field that no turn has."""
+
+def check_field(name: object, *, subject: Subject | None = None) -> None:
+    """Refuse a field that no turn and no tool has, or not the one that the filter is about."""
     if not isinstance(name, str):
         raise InvalidInput(f"a filter's field is text, not {shown(name)}.")
-    if name in COLUMNS:
+    if name in _COLUMNS_OF[subject]:
         return
     clean_text(name, what="a filter's field")
-    if name.startswith(METADATA) and all(name.split(".")) and "\0" not in name:
+    if subject != "tool" and _is_path(name):
         return
-    hint = nearest(name, (*COLUMNS, "metadata")) or f" Did you mean {METADATA + name!r}?"
     raise InvalidInput(
-        f"there is no field {shown(name)}. Fields are {', '.join(COLUMNS)}, "
-        f"and {METADATA}<key>[.<key>...].{'' if name.startswith('metadata') else hint}"
+        f"there is no field {shown(name)}. {_FIELDS_OF[subject]}{_hint(name, subject=subject)}"
     )
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith(METADATA) and all(name.split(".")) and "\0" not in name
+
+
+def _hint(name: str, *, subject: Subject | None) -> str:
+    if subject == "tool":
+        return nearest(name, TOOL_COLUMNS)
+    if name.startswith("metadata"):
+        return ""
+    close = nearest(name, (*_COLUMNS_OF[subject], "metadata"))
+    return close or f" Did you mean {METADATA + name!r}?"
 
 
 def check_operator(op: object) -> None:
@@ -111,6 +140,10 @@ def _many(values: object, *, field: str) -> tuple[Scalar, ...]:
 
 def _check_fit(op: str, value: Scalar | tuple[Scalar, ...], *, field: str) -> None:
     """Refuse what could never be true, or means nothing, for a field of known type."""
+    if field == TAGS and op != "contains":
+        raise InvalidInput(
+            f"{field} is a list, so {op} could never match. Use `contains` with one of them."
+        )
     if op in ORDERINGS and (value is None or isinstance(value, bool)):
         raise InvalidInput(f"{field} cannot be ordered against {value}. Use eq or ne.")
     if op == "contains" and (value is None or field in TIMES or field == "importance"):
@@ -126,7 +159,7 @@ def _check_fit(op: str, value: Scalar | tuple[Scalar, ...], *, field: str) -> No
 def _types_of(field: str) -> tuple[type, ...]:
     if field in TIMES:
         return (datetime,)
-    if field in TEXTS:
+    if field in (*TEXTS, *TOOL_COLUMNS):
         return (str,)
     return (int, float) if field == "importance" else (str, int, float)
 

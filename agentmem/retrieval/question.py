@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from agentmem.analysis import analyze, sources, words
 from agentmem.checks import clean_text
 from agentmem.errors import InvalidInput
-from agentmem.protocols import Embedder
 from agentmem.ranking.dates import named_spans
 from agentmem.ranking.score import Question
 from agentmem.retrieval.sight import Sight
 from agentmem.types import Mode
 
-__all__ = ["Query", "embed_query", "read_query"]
+__all__ = ["Query", "read_query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,3 @@ def read_query(text: object) -> Query:
             "with memory.turns(session_id=...)."
         )
     return Query(text, frozenset(words(text)), sources(text))
-
-
-def embed_query(embedder: Embedder, text: str) -> NDArray[np.float32]:
-    """Embed a query of any length, shape (D,).
-
-    One that exceeds the model's window is split, and its pieces' mean direction is asked for.
-    """
-    (pieces,) = embedder.split([text], prefixes=[embedder.passport.query_prompt])
-    vector: NDArray[np.float32] = embedder.embed(pieces, kind="query").mean(axis=0)
-    if len(pieces) > 1:
-        vector /= max(float(np.linalg.norm(vector)), 1e-9)
-    return vector

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.embedding.queries import embed_query
 from agentmem.errors import InvalidInput
 from agentmem.filters import Filter
 from agentmem.messages import embedding_text
@@ -20,7 +21,7 @@ from agentmem.ranking.diversity import maximal_marginal_relevance
 from agentmem.ranking.fusion import top, zscore
 from agentmem.ranking.lexical import bm25
 from agentmem.ranking.score import Question, score
-from agentmem.retrieval.question import Query, embed_query, read_query
+from agentmem.retrieval.question import Query, read_query
 from agentmem.retrieval.sight import Sight, Sights
 from agentmem.storage.resident import Residents
 from agentmem.storage.turns import Store

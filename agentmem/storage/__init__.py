@@ -1,7 +1,8 @@
-"""Where turns are kept: the one package that knows LanceDB.
+"""Where turns and tools are kept: the one package that knows LanceDB.
 
-`turns.Store` is a store of turns, `resident.Residents` keeps a scope's columns in memory,
-`schema` says what a row is, and `sql` is the only place that writes SQL.
+`turns.Store` is a store of turns, `tool_store.ToolStore` one of tools, often in one folder.
+`resident.Residents` keeps a scope's columns in memory, the `schema` modules say what a row is,
+and `sql` is the only place that writes SQL.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""A handle on one table of turns: what every read and every write passes through.
+"""A handle on one table: what every read and every write of it passes through.
 
-Guards against use after close, after fork and of a read-only store, turns LanceDB's failures
-into ours, and keeps the table compact as commits add up.
+Refuses what its guard refuses, turns LanceDB's failures into ours, and keeps the table compact
+as commits add up.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from lancedb.table import Table
 
 from agentmem.errors import StoreError
 from agentmem.storage.border import commit, store_errors
+from agentmem.storage.guard import Guard
 from agentmem.storage.opening import Opened
 
 __all__ = ["Handle", "count_fragments"]
@@ -34,17 +34,24 @@ def count_fragments(table: Table, *, kind: str) -> int:
 
 
 class Handle:
-    """A table of turns of one store, as one process sees it. Safe for several threads."""
+    """A table of one store, as one process sees it. Safe for several threads.
 
-    def __init__(self, opened: Opened, *, read_only: bool) -> None:
+    Args:
+        opened: The store.
+        table: Name of the table, which must be there.
+        holding: What its rows are, for messages, such as "turns".
+        guard: What may be done with the store.
+    """
+
+    def __init__(self, opened: Opened, *, table: str, holding: str, guard: Guard) -> None:
         self._opened = opened
-        self._read_only = read_only
-        self._pid = os.getpid()
-        self._closed = False
+        self._name = table
+        self._reading = f"read {holding}"
+        self._guard = guard
         self._lock = threading.Lock()
         self._commits = 0
-        with store_errors(opened.uri, "open the table of turns"):
-            self._open_table = opened.db.open_table(opened.table)
+        with store_errors(opened.uri, f"open the table of {holding}"):
+            self._table = opened.db.open_table(table)
 
     @property
     def uri(self) -> str:
@@ -52,18 +59,18 @@ class Handle:
         return self._opened.uri
 
     @contextmanager
-    def reading(self, action: str = "read turns") -> Iterator[Table]:
+    def reading(self, action: str | None = None) -> Iterator[Table]:
         """Give the newest state of the table; failures become StoreErrors."""
-        self._check()
-        with store_errors(self.uri, action):
-            yield self._open_table
+        self._guard.check()
+        with store_errors(self.uri, action or self._reading):
+            yield self._table
 
     @contextmanager
     def pinned(self) -> Iterator[Table]:
         """Give the table as it is now, which does not change while it is read."""
-        self._check()
-        with store_errors(self.uri, "read turns"):
-            table = self._opened.db.open_table(self._opened.table)
+        self._guard.check()
+        with store_errors(self.uri, self._reading):
+            table = self._opened.db.open_table(self._name)
             table.checkout(table.version)
             yield table
 
@@ -80,13 +87,8 @@ class Handle:
             ConcurrentWrite: Others came first at every attempt.
             StoreError: The store is read-only or closed, or the write failed.
         """
-        self._check()
-        if self._read_only:
-            raise StoreError(
-                f"could not {action} in {self.uri}: it was opened with read_only=True. Repair: "
-                "open it without."
-            )
-        result = commit(lambda: operation(self._open_table), uri=self.uri, action=action)
+        self._guard.check_writable(action)
+        result = commit(lambda: operation(self._table), uri=self.uri, action=action)
         if self._is_due():
             self.compact()
         return result
@@ -96,21 +98,19 @@ class Handle:
 
         Never fails: a preempted compaction changes nothing, and the next one makes up for it.
         """
-        if self._read_only:
+        if self._guard.read_only:
             return
         with suppress(StoreError), self.reading("compact") as table:
             table.optimize()
 
-    def close(self) -> None:
-        """Compact if that is worth it, and refuse every further use."""
-        if self._closed or os.getpid() != self._pid:
+    def tidy(self) -> None:
+        """Compact before leaving, if this handle wrote and compacting is worth it."""
+        if self._guard.read_only or not self._commits:
             return
-        if not self._read_only and self._commits:
-            with suppress(StoreError), self.reading("compact") as table:
-                fragments = count_fragments(table, kind="num_small_fragments")
-                if fragments >= SMALL_FRAGMENTS and self._pays(self._commits + fragments):
-                    table.optimize()
-        self._closed = True
+        with suppress(StoreError), self.reading("compact") as table:
+            fragments = count_fragments(table, kind="num_small_fragments")
+            if fragments >= SMALL_FRAGMENTS and self._pays(self._commits + fragments):
+                table.optimize()
 
     def _is_due(self) -> bool:
         """Count a commit, and say whether compaction has been earned."""
@@ -126,13 +126,3 @@ class Handle:
         with suppress(StoreError), self.reading("count rows") as table:
             return bool(table.count_rows() <= commits * ROWS_A_COMMIT)
         return False
-
-    def _check(self) -> None:
-        if self._closed:
-            raise StoreError(f"the store {self.uri} is closed. Repair: open it again.")
-        if os.getpid() != self._pid:
-            raise StoreError(
-                f"the store {self.uri} was opened before this process was forked, and its threads "
-                "did not survive that. Repair: open it in the child process, or start processes "
-                "with the 'spawn' method."
-            )

@@ -13,9 +13,11 @@ from typing import Any, Final
 import pyarrow as pa
 from lancedb.table import Table
 
+from agentmem.errors import ConcurrentWrite
 from agentmem.storage.border import commit, store_errors
+from agentmem.storage.guard import Guard
 from agentmem.storage.quoting import literal
-from agentmem.storage.schema import PRIMARY_KEY
+from agentmem.storage.rows import PRIMARY_KEY
 
 __all__ = ["META_SCHEMA", "Meta", "Value"]
 
@@ -25,6 +27,9 @@ FIELDS: Final[list[pa.Field[Any]]] = [
     pa.field("rev", pa.int64(), nullable=False),
 ]
 META_SCHEMA: Final = pa.schema(FIELDS)
+
+DESCRIBE: Final = "describe the store"
+ATTEMPTS: Final = 100  # each lost one is another writer's success, so this many are a sign of a bug
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,14 @@ class Value:
 class Meta:
     """The named values of one store."""
 
-    def __init__(self, table: Table, *, uri: str) -> None:
+    def __init__(self, table: Table, *, uri: str, guard: Guard | None = None) -> None:
         self._table = table
         self._uri = uri
+        self._guard = guard or Guard(uri, read_only=False)
 
     def get(self, key: str) -> Value | None:
         """Return the value of that name, or None where there is none."""
+        self._guard.check()
         with store_errors(self._uri, "read the store's description"):
             query = self._table.search().where(f"key = {literal(key)}").select(["value", "rev"])
             rows = query.to_arrow().to_pylist()
@@ -51,21 +58,47 @@ class Meta:
 
     def put_if_absent(self, key: str, value: Any) -> bool:
         """Put a value where there is none; return whether this call did."""
+        self._guard.check_writable(DESCRIBE)
         row = pa.Table.from_pylist([{"key": key, "value": _text(value), "rev": 0}], META_SCHEMA)
         merge = self._table.merge_insert("key").when_not_matched_insert_all()
-        result = commit(lambda: merge.execute(row), uri=self._uri, action="describe the store")
+        result = commit(lambda: merge.execute(row), uri=self._uri, action=DESCRIBE)
         return bool(result.num_inserted_rows == 1)
 
     def compare_and_swap(self, key: str, value: Any, *, rev: int) -> bool:
         """Put a new value if the stored one still has that revision; return whether it had."""
+        self._guard.check_writable(DESCRIBE)
         where = f"key = {literal(key)} AND rev = {rev:d}"
         values = {"value": literal(_text(value)), "rev": literal(rev + 1)}
         result = commit(
             lambda: self._table.update(where=where, values_sql=values),
             uri=self._uri,
-            action="describe the store",
+            action=DESCRIBE,
         )
         return bool(result.rows_updated == 1)
+
+    def put(self, key: str, value: Any) -> Value:
+        """Put a value, whatever is there; of writers that race, the last one's stays.
+
+        Returns:
+            The value with its revision.
+
+        Raises:
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The store is read-only or closed, or the write failed.
+        """
+        for _ in range(ATTEMPTS):
+            found = self.get(key)
+            rev = 0 if found is None else found.rev + 1
+            if found is None:
+                won = self.put_if_absent(key, value)
+            else:
+                won = self.compare_and_swap(key, value, rev=found.rev)
+            if won:
+                return Value(value, rev)
+        raise ConcurrentWrite(
+            f"could not {DESCRIBE} in {self._uri}: other writers kept changing {key!r} first, and "
+            "nothing was changed. Repair: call again, or let fewer processes write at once."
+        )
 
 
 def _text(value: Any) -> str:

@@ -21,11 +21,12 @@ from lancedb.table import Table
 from agentmem.analysis import ANALYSIS
 from agentmem.errors import EmbedderMismatch, SchemaTooNew, StoreError, StoreNotFound
 from agentmem.storage.border import store_errors
+from agentmem.storage.guard import Guard
 from agentmem.storage.meta import META_SCHEMA, Meta
 from agentmem.storage.schema import SCHEMA_VERSION, turns_schema
 from agentmem.types import Passport
 
-__all__ = ["Opened", "PassportSource", "open_store"]
+__all__ = ["Opened", "PassportSource", "has_table", "open_meta", "open_or_make", "open_store"]
 
 PassportSource: TypeAlias = "Passport | Callable[[], Passport] | None"
 
@@ -105,6 +106,19 @@ def open_store(
     return Opened(db, uri, folder, description["table"], passport=stored, schema_version=version)
 
 
+def open_meta(opened: Opened, *, guard: Guard) -> Meta:
+    """Return the named values of a store, under a guard."""
+    with store_errors(opened.uri, "open the store"):
+        return Meta(opened.db.open_table(META), uri=opened.uri, guard=guard)
+
+
+def has_table(opened: Opened, name: str) -> bool:
+    """Return whether the store holds a table of that name, made by whichever process."""
+    if opened.folder is not None and not (opened.folder / f"{name}.lance").exists():
+        return False  # a hundred times faster than to ask, and asked for at every selection
+    return _open(opened.db, name) is not None  # a folder alone may be a table half made
+
+
 def _describe(meta: Meta) -> dict[str, Any] | None:
     found = meta.get(DESCRIPTION)
     return None if found is None else dict(found.value)
@@ -180,7 +194,7 @@ def _create(db: DBConnection, *, uri: str, given: Passport | None) -> dict[str, 
         raise StoreNotFound(
             f"there is no store at {uri!r}, and making one takes an embedder. Repair: pass one."
         )
-    meta = Meta(_open_or_make(db, META, META_SCHEMA), uri=uri)
+    meta = Meta(open_or_make(db, META, schema=META_SCHEMA), uri=uri)
     meta.put_if_absent(DESCRIPTION, _description(given))
     found = meta.get(DESCRIPTION)
     if found is None:
@@ -188,12 +202,13 @@ def _create(db: DBConnection, *, uri: str, given: Passport | None) -> dict[str, 
     description = dict(found.value)
     if not _is_ready(description):
         schema = turns_schema(description["passport"]["dimension"])
-        _open_or_make(db, description["table"], schema)
+        open_or_make(db, description["table"], schema=schema)
         meta.compare_and_swap(DESCRIPTION, {**description, "ready": True}, rev=found.rev)
     return description
 
 
-def _open_or_make(db: DBConnection, name: str, schema: pa.Schema) -> Table:
+def open_or_make(db: DBConnection, name: str, *, schema: pa.Schema) -> Table:
+    """Return the table of that name, made where there is none; makers may race."""
     try:
         return db.create_table(name, schema=schema)
     except (ValueError, RuntimeError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -21,14 +20,14 @@ from agentmem.filters import Filter
 from agentmem.storage.arrow import matrix, strings
 from agentmem.storage.census import count_distinct, folder_bytes, sessions_of
 from agentmem.storage.handle import Handle, count_fragments
+from agentmem.storage.keyed import read_keyed
 from agentmem.storage.opening import Opened
 from agentmem.storage.schema import TURN_COLUMNS, turn_from_row, turns_from_table
-from agentmem.storage.sql import HEADS, both, keys_sql, where_sql
+from agentmem.storage.sql import HEADS, both, where_sql
 from agentmem.types import AllScopes, Scope, Session, StoreStats, Turn
 
 __all__ = ["Reads"]
 
-KEYS_A_QUERY: Final = 10_000  # 350 kB of SQL; parsed in 20 ms
 CONVERSATION: Final = ("event_time", "ingested_at", "id")
 
 
@@ -59,17 +58,17 @@ class Reads:
 
     def turns_by_key(self, keys: Sequence[str]) -> dict[str, Turn]:
         """Return the turns with these keys, without those that do not exist."""
-        rows = self._by_key(keys, [*TURN_COLUMNS, "key"], where=HEADS)
+        rows = read_keyed(self._handle, keys, columns=[*TURN_COLUMNS, "key"], where=HEADS)
         return {row["key"]: turn_from_row(row) for row in rows.to_pylist()}
 
     def existing(self, keys: Sequence[str]) -> dict[str, str]:
         """Return the content hash of each of these keys that is taken."""
-        rows = self._by_key(keys, ["key", "content_hash"], where=HEADS)
+        rows = read_keyed(self._handle, keys, columns=["key", "content_hash"], where=HEADS)
         return {row["key"]: row["content_hash"] for row in rows.to_pylist()}
 
     def vectors_by_key(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return the vectors of the chunks of each turn, in order, shape (chunks, D)."""
-        rows = self._by_key(keys, ["key", "chunk", "vector"]).sort_by("chunk")
+        rows = read_keyed(self._handle, keys, columns=["key", "chunk", "vector"]).sort_by("chunk")
         vectors = matrix(rows["vector"])
         places: dict[str, list[int]] = {}
         for place, key in enumerate(strings(rows["key"])):
@@ -189,17 +188,3 @@ class Reads:
         with self._handle.reading() as table:
             rows = table.search().where(selected).select(["key"]).to_arrow()
         return strings(rows["key"])
-
-    def _by_key(
-        self, keys: Sequence[str], columns: Sequence[str], *, where: str = "true"
-    ) -> pa.Table:
-        """Return the rows of turns with these keys, in no particular order."""
-        remaining = iter(dict.fromkeys(keys))
-        found = []
-        with self._handle.reading() as table:
-            while some := list(islice(remaining, KEYS_A_QUERY)):
-                query = table.search().where(both(keys_sql(some), where)).select(list(columns))
-                found.append(query.to_arrow())
-            if not found:
-                return table.search().where("false").select(list(columns)).to_arrow()
-        return pa.concat_tables(found)

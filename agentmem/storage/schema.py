@@ -7,7 +7,6 @@ LanceDB.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +19,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from agentmem.errors import EmbeddingFailed, InvalidInput
+from agentmem.errors import InvalidInput
+from agentmem.storage.rows import (
+    PRIMARY_KEY,
+    TIMES,
+    check_finite,
+    digest,
+    json_text,
+    table_of,
+    vector_type,
+)
 from agentmem.types import Attachment, Turn
 
 __all__ = [
-    "PRIMARY_KEY",
     "SCHEMA_VERSION",
     "TURN_COLUMNS",
     "content_hash",
@@ -36,9 +43,6 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 1
-PRIMARY_KEY: Final = {"lance-schema:unenforced-primary-key": "true"}  # or races duplicate rows
-KEY_BYTES: Final = 16  # 128 bits: a collision among 10^12 turns has a chance of 10^-15
-TIMES: Final = pa.timestamp("us", tz="UTC")
 
 TURN_COLUMNS: Final = (
     *("id", "role", "content", "event_time", "ingested_at", "name", "user_id", "agent_id"),
@@ -69,7 +73,7 @@ def turns_schema(dimension: int) -> pa.Schema:
         pa.field("ingested_at", TIMES, nullable=False),
         pa.field("importance", pa.float64()),
         pa.field("content_hash", pa.string(), nullable=False),
-        pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+        pa.field("vector", vector_type(dimension), nullable=False),
     ]
     return pa.schema(fields)
 
@@ -79,7 +83,7 @@ def turn_key(turn_id: str, *, user_id: str | None, agent_id: str | None) -> str:
 
     Ids are unique within a user and agent only; no two different triples share a key.
     """
-    return _digest(user_id, agent_id, turn_id)
+    return digest(user_id, agent_id, turn_id)
 
 
 def content_hash(turn: Turn) -> str:
@@ -89,18 +93,11 @@ def content_hash(turn: Turn) -> str:
     (NFC), line endings and surrounding white space make no difference.
     """
     scope = (turn.user_id, turn.agent_id, turn.session_id)
-    return _digest(*scope, turn.role, _normalised(turn.content), turn.event_time.isoformat())
+    return digest(*scope, turn.role, _normalised(turn.content), turn.event_time.isoformat())
 
 
 def _normalised(text: str) -> str:
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
-
-
-def _digest(*parts: str | None) -> str:
-    """Hash texts so that no two different sequences agree: each part is preceded by its size."""
-    encoded = [None if part is None else part.encode("utf-8", "surrogatepass") for part in parts]
-    framed = b"".join(b"-" if one is None else b"%d:%b" % (len(one), one) for one in encoded)
-    return hashlib.blake2b(framed, digest_size=KEY_BYTES).hexdigest()
 
 
 def turn_rows(
@@ -130,18 +127,10 @@ def turn_rows(
             f"{len(turns)} turns came with {len(pieces)} lists of together {total} pieces, "
             f"{len(lexemes)} lists of terms and {len(vectors)} vectors. Pass one of each a piece."
         )
-    if not np.isfinite(vectors).all():
-        raise EmbeddingFailed(
-            "a vector is not finite, so its turn could never be found. Nothing was stored. "
-            "Repair: correct the embedder, then add the turns again."
-        )
+    check_finite(vectors, of="turn", repeat="add the turns")
     columns = _columns(turns, pieces=pieces, counts=counts)
     columns["lexemes"] = lexemes
-    schema = turns_schema(vectors.shape[1])
-    flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
-    arrays = {name: _array(values, schema.field(name)) for name, values in columns.items()}
-    arrays["vector"] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-    return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
+    return table_of(columns, schema=turns_schema(vectors.shape[1]), vectors=vectors)
 
 
 def _columns(
@@ -173,30 +162,14 @@ def _spread(values: list[Any], counts: NDArray[np.int64]) -> list[Any]:
     ]
 
 
-def _array(values: Sequence[Any], field: pa.Field[Any]) -> pa.Array[Any]:
-    try:
-        if field.type == pa.json_():
-            stored: pa.Array[Any] = pa.array(values, pa.string())
-            return pa.ExtensionArray.from_storage(field.type, stored)
-        array: pa.Array[Any] = pa.array(values, field.type)
-    except (UnicodeEncodeError, pa.ArrowException) as error:
-        raise InvalidInput(f"{field.name} holds what cannot be stored: {error}.") from error
-    return array
-
-
-def _json(value: object) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"metadata is not JSON: {error}. Use JSON's own types.") from error
-
-
 def _metadata(turn: Turn) -> str:
-    return _json(dict(turn.metadata)) if turn.metadata else "{}"
+    return json_text(dict(turn.metadata), what="metadata") if turn.metadata else "{}"
 
 
 def _attachments(turn: Turn) -> str | None:
-    return _json([asdict(one) for one in turn.attachments]) if turn.attachments else None
+    if not turn.attachments:
+        return None
+    return json_text([asdict(one) for one in turn.attachments], what="attachments")
 
 
 _OF_TURN: Final[Mapping[str, Callable[[Turn], Any]]] = {

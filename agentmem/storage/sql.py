@@ -7,7 +7,7 @@ comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +17,16 @@ from agentmem.storage.metadata import compare_metadata
 from agentmem.storage.quoting import EVERYTHING, any_of, both, literal
 from agentmem.types import AllScopes, Scope
 
-__all__ = ["HEADS", "both", "compile_filter", "keys_sql", "literal", "scope_sql", "where_sql"]
+__all__ = [
+    "HEADS",
+    "both",
+    "compile_filter",
+    "contents_sql",
+    "keys_sql",
+    "literal",
+    "scope_sql",
+    "where_sql",
+]
 
 HEADS: Final = "chunk = 0"  # the row that stands for a turn, and the only one with its content
 SYMBOLS: Final = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -25,8 +34,13 @@ SCOPE_FIELDS: Final = ("user_id", "agent_id", "session_id")
 
 
 def keys_sql(keys: Iterable[str]) -> str:
-    """Return the condition that a row belongs to one of the turns with these keys."""
+    """Return the condition that a row belongs to one of these keys."""
     return any_of("key", keys)
+
+
+def contents_sql(contents: Mapping[str, str]) -> str:
+    """Return the condition that a row belongs to one of these keys and has its content hash."""
+    return any_of("concat(key, content_hash)", (key + said for key, said in contents.items()))
 
 
 def scope_sql(scope: Scope | AllScopes) -> str:

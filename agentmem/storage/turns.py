@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-from lancedb.table import Table
 
 from agentmem.filters import Filter
-from agentmem.storage.arrow import strings
+from agentmem.storage.guard import Guard
 from agentmem.storage.handle import Handle
+from agentmem.storage.keyed import insert_absent, replace_keyed
 from agentmem.storage.opening import Opened, PassportSource, open_store
 from agentmem.storage.reads import Reads
 from agentmem.storage.sql import HEADS, both, keys_sql, where_sql
@@ -28,8 +28,9 @@ class Store(Reads):
     """A store of turns. Safe for several threads; any number of processes may open the same."""
 
     def __init__(self, opened: Opened, *, read_only: bool) -> None:
-        super().__init__(Handle(opened, read_only=read_only), opened)
-        self._read_only = read_only
+        self._guard = Guard(opened.uri, read_only=read_only)
+        handle = Handle(opened, table=opened.table, holding="turns", guard=self._guard)
+        super().__init__(handle, opened)
 
     @classmethod
     def open(
@@ -79,7 +80,7 @@ class Store(Reads):
     def checkpoints(self) -> Path | None:
         """The folder for the checkpoints of imports; None where the store is no local folder."""
         folder = self._opened.folder
-        return None if folder is None or self._read_only else folder / ".imports"
+        return None if folder is None or self._guard.read_only else folder / ".imports"
 
     def append(self, rows: pa.Table) -> int:
         """Store rows whose keys are new.
@@ -107,28 +108,9 @@ class Store(Reads):
             ConcurrentWrite: Others came first at every attempt.
             StoreError: The write failed; nothing was stored.
         """
-
-        def insert(table: Table) -> int:
-            merge = table.merge_insert("chunk_key").when_not_matched_insert_all()
-            return int(merge.execute(rows).num_inserted_rows)
-
-        inserted = self._handle.commit(insert, action="add turns")
-        return [] if inserted == rows.num_rows else self._sort_out(rows)
-
-    def _sort_out(self, rows: pa.Table) -> list[str]:
-        """Delete the chunks that found their turn taken by a shorter one; return lost keys.
-
-        Rows are matched by key and number of the chunk, so of a turn that lost the race the
-        chunks beyond the winner's last were stored.
-        """
-        ours = dict(zip(strings(rows["key"]), strings(rows["content_hash"]), strict=True))
-        winners = self.existing(list(ours))
-        lost = [key for key, said in ours.items() if winners.get(key) != said]
-        if lost and rows.num_rows > len(ours):
-            strays = (f"(key = '{key}' AND content_hash = '{ours[key]}')" for key in lost)
-            where = " OR ".join(strays)
-            self._handle.commit(lambda table: table.delete(where), action="add turns")
-        return lost
+        return insert_absent(
+            self._handle, rows, row_key="chunk_key", heads=HEADS, action="add turns"
+        )
 
     def replace(self, keys: Sequence[str], rows: pa.Table) -> int:
         """Put rows in the place of the turns with these keys, and add those that are new.
@@ -146,14 +128,9 @@ class Store(Reads):
             ConcurrentWrite: Others came first at every attempt.
             StoreError: The write failed; nothing was changed.
         """
-
-        def merge(table: Table) -> int:
-            builder = table.merge_insert("chunk_key").when_matched_update_all()
-            builder = builder.when_not_matched_insert_all()
-            builder = builder.when_not_matched_by_source_delete(keys_sql(keys))
-            return int(builder.execute(rows).version)
-
-        return self._handle.commit(merge, action="replace turns")
+        return replace_keyed(
+            self._handle, keys, rows=rows, row_key="chunk_key", action="replace turns"
+        )
 
     def delete(
         self,
@@ -191,4 +168,6 @@ class Store(Reads):
 
     def close(self) -> None:
         """Let go of the store. What was written is durable without it."""
-        self._handle.close()
+        if self._guard.is_usable:
+            self._handle.tidy()
+        self._guard.close()

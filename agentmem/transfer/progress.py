@@ -39,7 +39,7 @@ HASH_BLOCK: Final = 2**20  # read at once; larger is no faster
 VERSION: Final = 2  # of the checkpoint file; another version is started over
 
 Tell: TypeAlias = Callable[[int, int], None]
-"""Is told how far the work is, in the units of its total, and how many turns that was."""
+"""Is told how far the work is, in the units of its total, and how many turns (or views) it was."""
 
 SessionDate: TypeAlias = tuple[str | None, str | None, str | None, str]
 """User, agent and session, and the ISO date of the last dated message seen there."""
@@ -222,10 +222,12 @@ class Rejects:
 
 
 @contextmanager
-def progress_bar(total: int | None, *, shown: bool, doing: str) -> Iterator[Tell]:
-    """Give a function that is told (how far, how many turns); it draws on a terminal only."""
+def progress_bar(
+    total: int | None, *, shown: bool, doing: str, unit: str = "turns"
+) -> Iterator[Tell]:
+    """Give a function that is told (how far, how many units); it draws on a terminal only."""
     if not (shown and sys.stderr.isatty()):
-        yield lambda _done, _turns: None
+        yield lambda _done, _units: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -233,9 +235,9 @@ def progress_bar(total: int | None, *, shown: bool, doing: str) -> Iterator[Tell
     columns = (
         TextColumn(doing),
         BarColumn(),
-        TextColumn("{task.fields[turns]:,} turns"),
+        TextColumn(f"{{task.fields[units]:,}} {unit}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(doing, total=total, turns=0)
-        yield lambda done, turns: bar.update(task, completed=done, turns=turns)
+        task = bar.add_task(doing, total=total, units=0)
+        yield lambda done, units: bar.update(task, completed=done, units=units)

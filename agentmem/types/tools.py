@@ -153,6 +153,7 @@ class Selection(Sequence[ToolMatch]):
         tokens: Tokens of the chosen tools' OpenAI schemas.
         tokens_saved: Tokens of all the tools that could have been sent, minus `tokens`.
         namespace: Where it searched; None for everywhere.
+        called: Names of the tools called before, as its `history` told, oldest first.
         catalogue: How many tools were in sight.
         catalogue_version: Version of the LanceDB table of tools that was read.
         examples_version: Version of the LanceDB table of usage examples that was read.
@@ -174,6 +175,7 @@ class Selection(Sequence[ToolMatch]):
     tokens: int
     tokens_saved: int
     namespace: str | None
+    called: tuple[str, ...]
     catalogue: int
     catalogue_version: int
     examples_version: int

@@ -1,0 +1,276 @@
+"""The evaluation of a router: registers tools, teaches, asks, measures.
+
+Takes a RoutingTask, gives a RouterReport. Every system is a router of its own on a store of its
+own, used through the same public calls an application makes; only the encodings are shared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from agentmem.embedding import CachedEmbedder
+from agentmem.errors import InvalidInput
+from agentmem.evaluation.report import SystemResult, macro_average, system_result
+from agentmem.evaluation.router import systems
+from agentmem.evaluation.router.abstaining import (
+    FOUND_AT,
+    calibration_result,
+    labels_of,
+    probe_result,
+)
+from agentmem.evaluation.router.asking import Asked, ask, opened, remembering, routing_row
+from agentmem.evaluation.router.baselines import ask_baselines
+from agentmem.evaluation.router.formats import DEFAULT_SEED
+from agentmem.evaluation.router.learning import (
+    Amount,
+    Teaching,
+    amounts_of,
+    examples_of,
+    halves,
+    teach,
+)
+from agentmem.evaluation.router.report import CalibrationResult, ProbeResult, RouterReport
+from agentmem.evaluation.router.tasks import Probe, RoutingQuery, RoutingTask, without_gold
+from agentmem.evaluation.session import depths_of, progress_bar, versions
+from agentmem.protocols import Embedder
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from agentmem.router import ToolRouter
+    from agentmem.types import Tool
+
+__all__ = ["DEFAULT_ALPHA", "DEFAULT_ROUTER_KS", "evaluate_router"]
+
+DEFAULT_ROUTER_KS: Final = (1, 5, 10)
+DEFAULT_ALPHA: Final = 0.05  # the rate of wrong refusals that `ToolRouter.calibrate` aims at
+_REMOVAL: Final = "tool removed"
+_ABOUT_REMOVAL: Final = "the test queries as they are, and with their right tools taken out"
+_FEWEST_TO_CALIBRATE: Final = 40  # below, an exact bound on a rate of 5 % refuses next to nothing
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What all systems of one evaluation have in common."""
+
+    task: RoutingTask
+    embedder: CachedEmbedder
+    ks: tuple[int, ...]
+    noise: float
+    seed: int
+    alpha: float
+    bar: Progress
+
+    def ask(self, router: ToolRouter, queries: Sequence[RoutingQuery], *, doing: str) -> Asked:
+        task = self.bar.add_task(doing, total=len(queries))
+
+        def advance(count: int) -> None:
+            self.bar.advance(task, count)
+
+        return ask(
+            router, queries, k=max(*self.ks, FOUND_AT), names=self.task.tools, advance=advance
+        )
+
+    def teach(
+        self, router: ToolRouter, *, amount: Amount, train: Sequence[RoutingQuery]
+    ) -> Teaching:
+        names = list(self.task.tools)
+        lessons = examples_of(train, amount=amount, noise=self.noise, names=names, seed=self.seed)
+        return teach(router, lessons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What one router gave."""
+
+    systems: Sequence[SystemResult]
+    teaching: Teaching
+    probes: Sequence[ProbeResult]
+    tools: Sequence[Tool]
+    seconds: float
+
+
+def evaluate_router(
+    task: RoutingTask,
+    *,
+    embedder: Embedder | None = None,
+    examples: Sequence[Amount] | None = None,
+    label_noise: float = 0.0,
+    seed: int = DEFAULT_SEED,
+    ks: Sequence[int] = DEFAULT_ROUTER_KS,
+    alpha: float = DEFAULT_ALPHA,
+    limit: int | None = None,
+    baselines: bool = True,
+    progress: bool = True,
+) -> RouterReport:
+    """Measure how well a router finds the tools that queries need, and when it abstains.
+
+    Args:
+        task: From `load_routing`, or made by hand.
+        embedder: The embedder to evaluate; the product's default otherwise.
+        examples: How many usage examples of each tool to learn from, one system each; by default
+            none, and all where the task has training queries.
+        label_noise: Chance that an example is given to a wrong tool, from 0 to 1.
+        seed: Of every random choice.
+        ks: Depths to measure at.
+        alpha: Rate of wrong refusals that a calibration aims at.
+        limit: Ask at most so many test queries and queries of a probe, drawn at random.
+        baselines: Also rank by cosine alone, BM25 alone and their rank fusion.
+        progress: Show a progress bar on a terminal's standard error.
+
+    Returns:
+        Means with 95 % bootstrap intervals by system, category and tool; probes of abstention;
+        calibrations; and every single answer.
+
+    Raises:
+        InvalidInput: An argument is out of range, or there is no test query.
+    """
+    amounts = amounts_of(examples, train=task.train)
+    depths = depths_of(ks)
+    _check(task, noise=label_noise, alpha=alpha, limit=limit)
+    task = _prepared(task, limit=limit, seed=seed)
+    with progress_bar(shown=progress) as bar:
+        run = _Run(task, remembering(embedder), depths, label_noise, seed, alpha, bar)
+        found = {systems.name_of(amount): _system(run, amount=amount) for amount in amounts}
+        first = next(iter(found.values()))
+        bare = (
+            ask_baselines(first.tools, task.test, embedder=run.embedder, ks=depths)
+            if baselines
+            else []
+        )
+        calibrations = _calibrations(run, amounts=amounts, limit=limit) if task.alike else []
+        passport = run.embedder.passport
+    return RouterReport(
+        dataset=task.name,
+        questions=dict(sorted(Counter(query.category for query in task.test).items())),
+        notes=dict(task.notes),
+        ks=depths,
+        systems=[*(one for finding in found.values() for one in finding.systems), *bare],
+        passport={"id": passport.id, **asdict(passport)},
+        versions=versions(),
+        tools=task.size,
+        training=len(task.train),
+        label_noise=label_noise,
+        seed=seed,
+        teachings={name: finding.teaching for name, finding in found.items()},
+        probes=[one for finding in found.values() for one in finding.probes],
+        calibrations=calibrations,
+        seconds_registering=first.seconds,
+    )
+
+
+def _check(task: RoutingTask, *, noise: float, alpha: float, limit: int | None) -> None:
+    if not task.test:
+        raise InvalidInput(f"task {task.name!r} has no test queries, so nothing can be measured")
+    if not 0 <= noise <= 1:
+        raise InvalidInput(f"label_noise is a share from 0 to 1; got {noise}")
+    if not 0 < alpha < 1:
+        raise InvalidInput(f"alpha is a rate between 0 and 1; got {alpha}")
+    if limit is not None and limit < 1:
+        raise InvalidInput(f"limit has to be 1 or more; got {limit}")
+
+
+def _prepared(task: RoutingTask, *, limit: int | None, seed: int) -> RoutingTask:
+    """Cut a task to the limit."""
+    probes = [
+        Probe(probe.name, probe.about, _sample_probe(probe.queries, limit=limit, seed=seed))
+        for probe in task.probes
+    ]
+    return replace(task, test=_sample(task.test, limit=limit, seed=seed), probes=probes)
+
+
+def _sample(
+    queries: Sequence[RoutingQuery], *, limit: int | None, seed: int
+) -> Sequence[RoutingQuery]:
+    if limit is None or len(queries) <= limit:
+        return queries
+    drawn = np.random.default_rng(seed).choice(len(queries), size=limit, replace=False)
+    return [queries[place] for place in sorted(drawn.tolist())]
+
+
+def _sample_probe(
+    queries: Sequence[RoutingQuery], *, limit: int | None, seed: int
+) -> list[RoutingQuery]:
+    """Cut each kind of query alike: the same query asked with and without its tool stays a pair."""
+    kinds = [[query for query in queries if query.answerable is kind] for kind in (True, False)]
+    return [query for kind in kinds for query in _sample(kind, limit=limit, seed=seed)]
+
+
+def _system(run: _Run, *, amount: Amount) -> _Finding:
+    name, task = systems.name_of(amount), run.task
+    with opened(task, embedder=run.embedder) as (router, seconds):
+        teaching = run.teach(router, amount=amount, train=task.train)
+        asked = run.ask(router, task.test, doing=f"asking {name}")
+        results = [_result(run, asked, name=name, about=systems.about(amount))]
+        if not amount and any(query.history for query in task.test):
+            results.append(_without_history(run, router))
+        probes = [_removal(run, router, asked=asked, name=name)]
+        probes += [_probe(run, router, probe=probe, name=name) for probe in task.probes]
+        return _Finding(results, teaching, probes, router.list(), seconds)
+
+
+def _result(run: _Run, asked: Asked, *, name: str, about: str) -> SystemResult:
+    rows = [
+        routing_row(query, answer.names[: max(run.ks)], ks=run.ks)
+        for query, answer in zip(run.task.test, asked.answers, strict=True)
+    ]
+    spent = {"total": asked.milliseconds}
+    result = system_result(
+        rows, name=name, about=about, config_id=asked.config_id, milliseconds=spent
+    )
+    return replace(result, macro=macro_average(rows))
+
+
+def _without_history(run: _Run, router: ToolRouter) -> SystemResult:
+    name = systems.NO_HISTORY
+    bare = [replace(query, history=()) for query in run.task.test]
+    asked = run.ask(router, bare, doing=f"asking {name}")
+    return _result(run, asked, name=name, about="the product's defaults, not told what went before")
+
+
+def _removal(run: _Run, router: ToolRouter, *, asked: Asked, name: str) -> ProbeResult:
+    """Ask the test queries again, their right tools taken out of the catalogue."""
+    removed = without_gold(run.task.test)
+    again = run.ask(router, removed, doing=f"{_REMOVAL}, {name}")
+    probe = Probe(_REMOVAL, _ABOUT_REMOVAL, [*run.task.test, *removed])
+    return probe_result(probe, [*asked.answers, *again.answers], system=name)
+
+
+def _probe(run: _Run, router: ToolRouter, *, probe: Probe, name: str) -> ProbeResult:
+    asked = run.ask(router, probe.queries, doing=f"{probe.name}, {name}")
+    return probe_result(probe, asked.answers, system=name)
+
+
+def _calibrations(
+    run: _Run, *, amounts: Sequence[Amount], limit: int | None
+) -> list[CalibrationResult]:
+    """Calibrate on half of the training queries, untaught and taught from the other half."""
+    learnt, rest = halves(run.task.train)
+    held = _sample(rest, limit=limit, seed=run.seed)
+    if len(held) < _FEWEST_TO_CALIBRATE:
+        return []
+    most: Amount = "all" if "all" in amounts else max(amounts)
+    return [
+        _calibration(run, learnt=learnt, held=held, amount=amount)
+        for amount in dict.fromkeys([0, most])
+    ]
+
+
+def _calibration(
+    run: _Run, *, learnt: Sequence[RoutingQuery], held: Sequence[RoutingQuery], amount: Amount
+) -> CalibrationResult:
+    name = systems.name_of(amount)
+    with opened(run.task, embedder=run.embedder) as (router, _):
+        run.teach(router, amount=amount, train=learnt)
+        texts = [query.text for query in held]
+        calibration = router.calibrate(texts, labels_of(held), alpha=run.alpha)
+        known = run.ask(router, run.task.test, doing=f"calibrated, {name}")
+        removed = run.ask(router, without_gold(run.task.test), doing=f"calibrated, {_REMOVAL}")
+    return calibration_result(
+        calibration, system=name, answerable=known.answers, unanswerable=removed.answers
+    )

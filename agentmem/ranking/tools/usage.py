@@ -1,0 +1,283 @@
+"""What usage examples tell of tools: prototypes, a discriminant and a density in one space.
+
+A query's place in that space is its vector beside a sketch of its words. A tool without examples
+stands where its description does, so that tools old and new are scored on one scale; how much the
+space is believed of a tool grows with its examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.ranking.fusion import zscore
+from agentmem.ranking.tools.config import Routing
+from agentmem.ranking.tools.density import log_density
+from agentmem.ranking.tools.discriminant import discriminant
+from agentmem.ranking.tools.prototypes import SCALE, centroids, fit
+from agentmem.ranking.tools.sketch import DIMENSIONS, Information, information, sketches
+
+__all__ = ["Moves", "Observations", "Usage", "UsageLeg", "checkpoint"]
+
+BACKGROUND = 512  # tools without examples that the others are measured against
+GROWTH = 1.1  # prototypes are fitted anew when a tenth more is known: amortised constant work
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """E pairs of a query and a tool, oldest first.
+
+    Attributes:
+        vectors: Unit vectors of the queries, shape (E, D).
+        terms: Their search terms, joined by spaces.
+        owners: Place of the tool in the catalogue, shape (E,).
+        labels: 1 where the tool was right, -1 where it was wrong, 0 where that is not known.
+        weights: By age, from 0 to 1, shape (E,).
+        queries: The queries as asked.
+    """
+
+    vectors: Floats
+    terms: Sequence[str]
+    owners: Ints
+    labels: NDArray[np.int8]
+    weights: Floats
+    queries: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def only(self, kept: Mask) -> Observations:
+        """Return those that are kept, shape of `kept` (E,)."""
+        places = np.flatnonzero(kept)
+        return Observations(
+            self.vectors[places],
+            [self.terms[int(place)] for place in places],
+            self.owners[places],
+            self.labels[places],
+            self.weights[places],
+            [self.queries[int(place)] for place in places],
+        )
+
+    def counts(self, size: int) -> Floats:
+        """Weight of the examples of each tool, shape (size,)."""
+        right = self.weights * (self.labels > 0)
+        return np.bincount(self.owners, right, minlength=size).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How far fitted prototypes moved from their centroids, by the examples known at the time.
+
+    Attributes:
+        examples: How many observations were fitted.
+        ground: Places of the tools, shape (B,).
+        moved: Shape (B, W).
+        bias: Shape (B,).
+    """
+
+    examples: int
+    ground: Ints
+    moved: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLeg:
+    """What usage says of one query, over the N tools of a catalogue.
+
+    Attributes:
+        score: Standardised, shape (N,).
+        prototype: Inner product with each tool's prototype, about a cosine, shape (N,).
+        nearest: Cosine of each tool's nearest example or description, shape (N,).
+        cosines: Of each example, shape (E,).
+    """
+
+    score: Floats
+    prototype: Floats
+    nearest: Floats
+    cosines: Floats
+
+
+def checkpoint(known: int) -> int:
+    """Return of how many observations, of so many known, the prototypes are fitted.
+
+    Depends on nothing else, so that every process comes to the same prototypes.
+    """
+    if known < 1 / (GROWTH - 1):
+        return known
+    return min(known, math.ceil(GROWTH ** math.floor(math.log(known, GROWTH))))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was learnt of N tools from usage.
+
+    Attributes:
+        trust: How far usage is believed of each tool, from 0 to 1, shape (N,).
+        share: Weight of the density.
+        moves: The fitted prototypes' moves, to be handed to the next state.
+    """
+
+    trust: Floats
+    share: float
+    moves: Moves
+    _config: Routing
+    _weights: Information
+    _ground: Ints
+    _points: Floats
+    _owners: Ints
+    _point_weights: Floats
+    _counts: Floats
+    _prototypes: Floats
+    _loadings: Floats
+    _offsets: Floats
+    _examples: int
+
+    @classmethod
+    def learn(
+        cls,
+        observations: Observations,
+        *,
+        descriptions: Floats,
+        documents: Sequence[str],
+        config: Routing,
+        moves: Moves | None = None,
+    ) -> Usage | None:
+        """Learn from observations; None where no tool was right for any query yet.
+
+        Args:
+            observations: Of the tools of one catalogue.
+            descriptions: Unit vectors of the N tools' descriptions, shape (N, D).
+            documents: Their terms, joined by spaces.
+            config: The weights.
+            moves: Of an earlier state of the same catalogue and log, fitted of as many
+                observations as `checkpoint` asks for; fitted anew if None.
+        """
+        counts = observations.counts(len(descriptions))
+        if not counts.any():
+            return None
+        first = checkpoint(len(observations))
+        weights = information([*observations.terms[:first], *documents])
+        ground = _ground(counts)
+        prior = _place(
+            descriptions[ground],
+            [documents[place] for place in ground],
+            weights=weights,
+            config=config,
+        )
+        rows = _place(observations.vectors, observations.terms, weights=weights, config=config)
+        local = np.full(len(descriptions), -1, np.int64)
+        local[ground] = np.arange(len(ground))
+        owners = local[observations.owners]
+        seen = (owners >= 0) & (observations.labels != 0)
+        rows, owners = rows[seen], owners[seen]
+        signed = _signed(observations, config)[seen]
+        means = centroids(rows, owners, weights=signed, prior=prior, shrinkage=config.shrinkage)
+        early = int(np.count_nonzero(seen[:first]))
+        if moves is None or moves.examples != first or not np.array_equal(moves.ground, ground):
+            start = centroids(
+                rows[:early],
+                owners[:early],
+                weights=signed[:early],
+                prior=prior,
+                shrinkage=config.shrinkage,
+            )
+            positive = np.maximum(signed[:early], 0)
+            fitted, bias = fit(rows[:early], owners[:early], weights=positive, prior=start)
+            moves = Moves(first, ground, fitted - start, bias)
+        loadings, offsets = discriminant(rows, owners, weights=np.maximum(signed, 0), means=means)
+        mean = float(counts.sum() / np.count_nonzero(counts))
+        return cls(
+            trust=counts / (counts + np.float32(config.trust)),
+            share=config.neighbours * mean / (mean + config.neighbours_half),
+            moves=moves,
+            _config=config,
+            _weights=weights,
+            _ground=ground,
+            _points=np.concatenate([rows, prior]),
+            _owners=np.concatenate([owners, np.arange(len(ground))]),
+            _point_weights=np.concatenate([signed, np.ones(len(ground), np.float32)]),
+            _counts=counts[ground] + 1,
+            _prototypes=means + moves.moved,
+            _loadings=loadings,
+            _offsets=offsets,
+            _examples=len(rows),
+        )
+
+    @property
+    def norm(self) -> float:
+        """Sum of the weights of what is added up, the words' included."""
+        config = self._config
+        return 1 + config.discriminant + self.share + config.usage_words
+
+    def leg(self, vector: Floats, terms: str, *, mask: Mask | None) -> UsageLeg:
+        """Score every tool for a query.
+
+        Args:
+            vector: Unit vector of the query, shape (D,).
+            terms: Its search terms, joined by spaces.
+            mask: Which tools are candidates, shape (N,).
+        """
+        config, size = self._config, len(self.trust)
+        place = _place(vector[None], [terms], weights=self._weights, config=config)[0]
+        among = None if mask is None else mask[self._ground]
+        prototype = self._prototypes @ place
+        logits = np.float32(SCALE) * prototype + self.moves.bias
+        cosines = self._points @ place
+        density = log_density(
+            cosines,
+            self._owners,
+            weights=self._point_weights,
+            counts=self._counts,
+            bandwidth=config.bandwidth,
+        )
+        score = zscore(logits, among) + np.float32(self.share) * zscore(density, among)
+        spread = self._loadings @ place + self._offsets
+        score += np.float32(config.discriminant) * zscore(spread, among)
+        nearest = np.full(len(self._ground), -1, np.float32)
+        np.maximum.at(nearest, self._owners, np.where(self._point_weights > 0, cosines, -1))
+        return UsageLeg(
+            _spread_out(score / np.float32(self.norm), self._ground, size),
+            _spread_out(prototype, self._ground, size),
+            _spread_out(nearest, self._ground, size),
+            cosines[: self._examples],
+        )
+
+
+def _place(
+    vectors: Floats, terms: Sequence[str], *, weights: Information, config: Routing
+) -> Floats:
+    """Put queries or descriptions into the space of usage, shape (E, D + DIMENSIONS)."""
+    words = sketches(terms, weights=weights) * np.float32(config.sketch)
+    both = np.concatenate([vectors, words], axis=1)
+    placed: Floats = (both / np.float32(math.hypot(1.0, config.sketch))).astype(np.float32)
+    assert placed.shape[1] == vectors.shape[1] + DIMENSIONS  # noqa: S101 - states the shape
+    return placed
+
+
+def _signed(observations: Observations, config: Routing) -> Floats:
+    """Weight of each observation, below 0 where the tool was wrong."""
+    against = np.where(observations.labels < 0, -config.negative, observations.labels)
+    return (observations.weights * against).astype(np.float32)
+
+
+def _ground(counts: Floats) -> Ints:
+    """Tools with examples, and some of the others, evenly taken."""
+    cold = np.flatnonzero(counts <= 0)
+    if len(cold) > BACKGROUND:
+        cold = cold[np.linspace(0, len(cold) - 1, BACKGROUND).astype(np.int64)]
+    return np.sort(np.concatenate([np.flatnonzero(counts > 0), cold])).astype(np.int64)
+
+
+def _spread_out(values: Floats, places: Ints, size: int) -> Floats:
+    row = np.zeros(size, np.float32)
+    row[places] = values
+    return row

@@ -1,0 +1,120 @@
+"""How a router is looked into: calibrated, checked before deployment, and asked why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from agentmem.router.entries import Where, as_namespace
+from agentmem.router.parts import Parts
+from agentmem.router.selecting import as_request
+from agentmem.routing import Label, explain, lint
+from agentmem.types import Calibration, Explanation, LintReport
+
+__all__ = ["Looking"]
+
+
+class Looking:
+    """The part of `ToolRouter` that tells what it may be trusted with, and why."""
+
+    _parts: Parts
+
+    def calibrate(
+        self,
+        queries: Sequence[str],
+        labels: Sequence[Label],
+        *,
+        alpha: float = 0.05,
+        namespace: str | None = None,
+    ) -> Calibration:
+        """Fit the threshold of abstention on real queries, and put it in force.
+
+        Of further queries that a tool fits, and that are like these, at most `alpha` are refused
+        on average, whatever their distribution (split conformal prediction; see
+        `Calibration.upper_bound` for these queries alone). The threshold holds until the
+        catalogue, the embedder or the routing configuration changes.
+
+        Args:
+            queries: What users asked. Queries that are usage examples are asked as if they were
+                none, yet others tell more.
+            labels: For each query the name of its tool, several names, or None where no tool
+                fits. Queries of the last kind are not needed for the bound; they tell how many
+                of their kind are refused, and make `confidence` a probability.
+            alpha: Rate of wrong refusals to allow; takes at least 1 / alpha - 1 queries.
+            namespace: Calibrate selections within this part; those over everything if None.
+
+        Raises:
+            InvalidInput: The queries or labels cannot be used, or are too few for `alpha`.
+            EmbeddingFailed: The model gave no usable vectors.
+            StoreError: The store is read-only, or could not be written.
+        """
+        return self._parts.calibrator.calibrate(
+            queries, labels, alpha=alpha, namespace=as_namespace(namespace)
+        )
+
+    def calibration(self, namespace: str | None = None) -> Calibration:
+        """Return the calibration in force, and what came of it by the feedback since.
+
+        Args:
+            namespace: As selections are asked.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        return self._parts.calibrator.calibration(as_namespace(namespace))
+
+    def lint(self, *, namespace: str | None = None) -> LintReport:
+        """Report what to repair: tools too much alike, badly described, failing, or confused.
+
+        Args:
+            namespace: Only tools of this part; everywhere if None.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        parts = self._parts
+        sight = parts.holdings.current()
+        return lint(sight, namespace=as_namespace(namespace), config=parts.routing)
+
+    def explain(
+        self,
+        query: str,
+        *,
+        k: int | Literal["auto"] = 5,
+        max_tokens: int | None = None,
+        namespace: str | None = None,
+        where: Where | None = None,
+        history: object = None,
+        memory: object = None,
+        exclude: str | Iterable[str] | None = None,
+    ) -> Explanation:
+        """Select tools, and show the nearest ones that were not chosen, with evidence.
+
+        Args:
+            query: What is to be done, in the user's words.
+            k: As in `select`; likewise all others.
+            max_tokens: See `select`.
+            namespace: See `select`.
+            where: See `select`.
+            history: See `select`.
+            memory: See `select`.
+            exclude: See `select`.
+
+        Raises:
+            InvalidInput: The query or an argument cannot be used.
+            MissingDependency: `max_tokens` was given, and tokens cannot be counted.
+            EmbeddingFailed: The query could not be embedded.
+            StoreError: The store could not be read.
+        """
+        request = as_request(
+            query,
+            k=k,
+            max_tokens=max_tokens,
+            namespace=namespace,
+            where=where,
+            history=history,
+            memory=memory,
+            exclude=exclude,
+            explain=True,
+        )
+        return explain(request, selector=self._parts.selector)

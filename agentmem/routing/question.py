@@ -1,0 +1,210 @@
+"""A request for tools, read: its terms, its clauses, the tools it names, and what went before.
+
+Takes what callers pass as query, history and memory; knows no vectors and no scores.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agentmem.analysis import analyze, sources, words
+from agentmem.checks import clean_text, shown
+from agentmem.errors import InvalidInput
+from agentmem.types import Context, Hit, Recall, Turn
+
+__all__ = ["Conversation", "Names", "Question", "read_conversation", "read_question"]
+
+LONGEST_NAME: Final = 8  # words; longer names are not said in passing
+MOST_CLAUSES: Final = 12  # of a pasted document the first needs, not every sentence
+SHORTEST_CLAUSE: Final = 2  # terms; "Please help me." asks for nothing
+RECENT_TEXTS: Final = 2  # messages; what was said before them is another subject more often
+RECALLED_TEXTS: Final = 3  # turns
+NAME_PARTS: Final = re.compile(r"[^\s\"'`,;!?()\[\]{}<>]+")  # what may be an identifier
+_WRITTEN: Final = re.compile(r"[_.\-:/\d]|[a-z][A-Z]")  # marks a name that is no ordinary word
+_SENTENCES: Final = re.compile(r"(?<=[.?!;\u3002\uff1f\uff01])\s+|\n+")
+_COORDINATION: Final = re.compile(
+    r",\s+(?:and|then|but also|as well as)\s+|\s+and then\s+", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query, read.
+
+    Attributes:
+        text: As it was asked.
+        terms: Its search terms, each once, with the word it came from.
+        clauses: Terms of each clause, where there are several.
+    """
+
+    text: str
+    terms: Mapping[str, str]
+    clauses: tuple[list[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What went before a query.
+
+    Attributes:
+        called: Names of the tools called, oldest first.
+        texts: What was said or recalled last.
+    """
+
+    called: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Names:
+    """The names of a catalogue, to be recognised in queries."""
+
+    written: dict[str, list[int]] = field(default_factory=dict)
+    spoken: dict[str, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Names:
+        """Index names as they are written, and as words."""
+        index = cls()
+        for place, name in enumerate(names):
+            index.written.setdefault(name, []).append(place)
+            index.spoken.setdefault(_spoken(name), []).append(place)
+        return index
+
+    def written_in(self, text: str) -> list[int]:
+        """Places of the tools whose name stands in a text as it is written, as an identifier.
+
+        Names that are ordinary words are left to `mentioned_in`.
+        """
+        found = {part.rstrip(".:") for part in NAME_PARTS.findall(text)}
+        named = (one for one in found if one in self.written and _WRITTEN.search(one))
+        return sorted(place for name in named for place in self.written[name])
+
+    def mentioned_in(self, text: str) -> list[int]:
+        """Places of the tools whose name, split into words, stands in a text."""
+        said = _spoken(text).split()
+        found: set[int] = set()
+        for size in range(1, min(LONGEST_NAME, len(said)) + 1):
+            for start in range(len(said) - size + 1):
+                found.update(self.spoken.get(" ".join(said[start : start + size]), ()))
+        found.update(self.written_in(text))
+        return sorted(found)
+
+
+def _spoken(text: str) -> str:
+    """Return the words of a name or a text, lower case, identifiers split."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
+    return " ".join(words(split))
+
+
+def read_question(query: object) -> Question:
+    """Read a query.
+
+    Raises:
+        InvalidInput: It is empty, or no text.
+    """
+    if not isinstance(query, str):
+        raise InvalidInput(
+            f"a query is text, not {type(query).__name__}. Pass what the user asked; the "
+            "messages before it go into history=."
+        )
+    if not clean_text(query, what="query").strip():
+        raise InvalidInput(
+            "the query is empty, so nothing can match it. Ask something, or see all the tools "
+            "with router.list()."
+        )
+    parts = [part for text in _SENTENCES.split(query) for part in _COORDINATION.split(text)]
+    clauses = [list(dict.fromkeys(analyze(part))) for part in parts]
+    told = [clause for clause in clauses if len(clause) >= SHORTEST_CLAUSE][:MOST_CLAUSES]
+    return Question(query, sources(query), tuple(told) if len(told) > 1 else ())
+
+
+def read_conversation(history: object, memory: object) -> Conversation:
+    """Read what went before.
+
+    Args:
+        history: Messages, oldest first: dictionaries as in chat requests (with `tool_calls`, or
+            of role `tool` with a `name`), `Turn`s, or texts. None for none.
+        memory: Recalled turns: a `Recall`, a `Context`, or a list of hits, turns or texts.
+
+    Raises:
+        InvalidInput: A message or a memory is none of these.
+    """
+    called: list[str] = []
+    texts: list[str] = []
+    for place, message in enumerate(_each(history, what="history")):
+        text, names = _message(message, what=f"history[{place}]")
+        called += names
+        texts += [text] if text.strip() else []
+    recalled = memory.turns if isinstance(memory, Context) else memory
+    remembered = [
+        _message(one.turn if isinstance(one, Hit) else one, what=f"memory[{place}]")[0]
+        for place, one in enumerate(_each(recalled, what="memory"))
+    ]
+    last = texts[-RECENT_TEXTS:] + [text for text in remembered if text.strip()][:RECALLED_TEXTS]
+    return Conversation(tuple(called), tuple(last))
+
+
+def _each(given: object, *, what: str) -> list[Any]:
+    if given is None:
+        return []
+    if isinstance(given, (str, Mapping, Turn)):
+        return [given]
+    if isinstance(given, (Iterable, Recall)):
+        return list(given)
+    raise InvalidInput(
+        f"{what}={shown(given)}: pass a list of messages, such as "
+        '{"role": "user", "content": "..."}, or None.'
+    )
+
+
+def _message(message: object, *, what: str) -> tuple[str, list[str]]:
+    """Return what a message says, and the names of the tools it calls or answers for."""
+    if isinstance(message, str):
+        return clean_text(message, what=what), []
+    if isinstance(message, Turn):
+        return message.content, [message.name] if message.role == "tool" and message.name else []
+    if not isinstance(message, Mapping):
+        plain = getattr(message, "model_dump", None)
+        message = plain() if callable(plain) else None
+    if not isinstance(message, Mapping):
+        raise InvalidInput(
+            f"{what} is no message. Pass dictionaries such as "
+            '{"role": "user", "content": "..."}, or texts.'
+        )
+    content = message.get("content")
+    blocks = content if isinstance(content, (list, tuple)) else []
+    calls = [*_listed(message.get("tool_calls")), message, *blocks]
+    names = [name for call in calls if isinstance(call, Mapping) and (name := _called(call))]
+    if message.get("role") == "tool":  # the answer to a call that has been told already
+        return "", names
+    text = content if isinstance(content, str) else " ".join(_texts(blocks))
+    return text, names
+
+
+def _called(call: Mapping[str, Any]) -> str | None:
+    """Return the name of the tool that a call, or a block of a message, calls."""
+    function = call.get("function") or call.get("function_call")
+    if isinstance(function, Mapping):
+        call = function
+    elif call.get("role") or call.get("type") not in (
+        None,
+        "function",
+        "function_call",
+        "tool_use",
+    ):
+        return None
+    name = call.get("name")
+    return name if isinstance(name, str) and name else None
+
+
+def _texts(blocks: Sequence[object]) -> list[str]:
+    parts = [block.get("text") for block in blocks if isinstance(block, Mapping)]
+    return [part for part in parts if isinstance(part, str)]
+
+
+def _listed(value: object) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []

@@ -1,0 +1,113 @@
+"""Lessons written: a row of the log with its observations, behind every lesson that was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import uuid_utils
+from numpy.typing import NDArray
+
+from agentmem.routing.lessons import Row
+from agentmem.storage.lesson_schema import Observation, observation_rows
+from agentmem.storage.lessons import Lessons
+from agentmem.telemetry import span
+from agentmem.types import Lesson
+
+__all__ = ["Recorder", "lesson_span"]
+
+
+class Recorder:
+    """Adds to the log of one store. Safe for several threads.
+
+    Args:
+        stored: The log, as it is stored.
+        reserve: Gives a moment such that it and so many microseconds after it are the caller's.
+    """
+
+    def __init__(self, stored: Lessons, *, reserve: Callable[[int], datetime]) -> None:
+        self._stored = stored
+        self._reserve = reserve
+
+    def row(self, *, log: Sequence[Row], **fields: Any) -> Row:
+        """Return the row of a lesson, which is not written yet.
+
+        Args:
+            log: The lessons it comes after, in order of id.
+            fields: Those of `lesson_schema.lesson_row`, without id and time.
+        """
+        last = log[-1]["id"] if log else None
+        return {"id": _after(last), "at": self._reserve(1), **_ABSENT, **fields}
+
+    def write(
+        self,
+        row: Row,
+        *,
+        observations: Sequence[Observation] = (),
+        vectors: NDArray[np.float32] | None = None,
+    ) -> Row:
+        """Store a lesson; once this returns, it counts.
+
+        Args:
+            row: Of `row`.
+            observations: What it brings.
+            vectors: Of their queries, shape (len(observations), D).
+
+        Raises:
+            ConcurrentWrite: Others came first at every attempt; the lesson does not count.
+            StoreError: The write failed; the lesson does not count.
+        """
+        if vectors is None or not observations:
+            self._stored.append(row, None)
+            return row
+        rows = observation_rows(
+            observations,
+            lesson_id=row["id"],
+            namespace=row["namespace"],
+            at=row["at"],
+            vectors=vectors,
+        )
+        self._stored.append(row, rows)
+        return row
+
+
+_ABSENT: Mapping[str, Any] = {
+    "observations": 0,
+    "tools": [],
+    "applied": False,
+    "before": None,
+    "after": None,
+    "by": None,
+    "reverted_to": None,
+    "detail": None,
+}
+
+
+@contextmanager
+def lesson_span(store: str) -> Iterator[Callable[[Lesson], Lesson]]:
+    """Open the span of a change of what is known; what it gives puts the lesson's counts on it."""
+    with span("agentmem.router.feedback", {"gen_ai.data_source.id": store}) as current:
+
+        def record(lesson: Lesson) -> Lesson:
+            current.set_attributes(
+                {
+                    "agentmem.router.namespace": lesson.namespace,
+                    "agentmem.lesson.id": lesson.id,
+                    "agentmem.lesson.kind": lesson.kind,
+                    "agentmem.lesson.applied": lesson.applied,
+                    "agentmem.lesson.observations": lesson.observations,
+                }
+            )
+            return lesson
+
+        yield record
+
+
+def _after(last: str | None) -> str:
+    """Return a new id that sorts after one, also where another machine's clock is ahead."""
+    new = str(uuid_utils.uuid7())
+    return new if last is None or new > last else str(UUID(int=UUID(last).int + 1))

@@ -1,0 +1,253 @@
+"""One selection from query to tools: sight, ranking, abstention, budget, and the tools chosen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.checks import shown
+from agentmem.embedding.queries import embed_queries
+from agentmem.errors import InvalidInput
+from agentmem.filters import Filter, matches
+from agentmem.protocols import Embedder
+from agentmem.ranking.tools.config import Routing
+from agentmem.ranking.tools.score import Need, Ranked, rank
+from agentmem.routing.budget import Budget
+from agentmem.routing.drafting import AUTO, Ask, Depth, Draft
+from agentmem.routing.holdings import Holdings, Sight
+from agentmem.routing.question import Conversation, Question, read_conversation, read_question
+from agentmem.routing.thresholds import Thresholds
+from agentmem.telemetry import record_selection, span
+from agentmem.types import Selection
+
+__all__ = ["Depth", "Request", "Selector"]
+
+Mask: TypeAlias = NDArray[np.bool_]
+Floats: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A selection as it was asked for."""
+
+    query: str
+    k: Depth = 5
+    max_tokens: int | None = None
+    namespace: str | None = None
+    where: Filter | None = None
+    history: object = None
+    memory: object = None
+    exclude: Collection[str] = ()
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request, read."""
+
+    request: Request
+    question: Question
+    conversation: Conversation
+
+
+class Selector:
+    """Selects tools of one store. Safe for several threads.
+
+    Args:
+        holdings: The tools and what was learnt of them.
+        embedder: Of the space the store is written in.
+        thresholds: What it abstains by.
+        budget: Counts the tokens of definitions.
+        routing: The weights.
+    """
+
+    def __init__(
+        self,
+        holdings: Holdings,
+        *,
+        embedder: Embedder,
+        thresholds: Thresholds,
+        budget: Budget,
+        routing: Routing,
+    ) -> None:
+        self._holdings = holdings
+        self._embedder = embedder
+        self._thresholds = thresholds
+        self._budget = budget
+        self._routing = routing
+
+    def select(self, request: Request) -> Selection:
+        """Select tools for one query.
+
+        Raises:
+            InvalidInput: The query or an argument cannot be used.
+            EmbeddingFailed: The query could not be embedded.
+            StoreError: The store could not be read.
+        """
+        return self.select_batch([request])[0]
+
+    def select_batch(self, requests: Sequence[Request]) -> list[Selection]:
+        """Select tools for several queries, which are embedded together.
+
+        Raises:
+            InvalidInput: A query or an argument cannot be used; nothing was selected.
+            EmbeddingFailed: The queries could not be embedded.
+            StoreError: The store could not be read.
+        """
+        for request in requests:
+            _check(request)
+        asked = [
+            _Asked(
+                one,
+                read_question(one.query),
+                read_conversation(one.history, one.memory),
+            )
+            for one in requests
+        ]
+        with span("agentmem.router.select", {"agentmem.router.queries": len(asked)}) as current:
+            started = time.perf_counter()
+            sight = self._holdings.current()
+            looked = time.perf_counter()
+            vectors = self._embed(asked)
+            embedded = time.perf_counter() - looked
+            shares = {
+                "look": 1e3 * (looked - started) / max(len(asked), 1),
+                "embed": 1e3 * embedded / max(len(asked), 1),
+            }
+            found = [self._one(one, sight, vectors=vectors, shares=shares) for one in asked]
+            if len(found) == 1:
+                record_selection(current, found[0])
+            return found
+
+    def rank(
+        self,
+        queries: Sequence[str],
+        *,
+        sight: Sight,
+        candidates: Mask | None = None,
+        leave_out: Collection[str] = (),
+    ) -> list[Ranked]:
+        """Rank the tools for queries, without history.
+
+        Args:
+            queries: The queries.
+            sight: What to rank.
+            candidates: Which tools, shape (N,); all of them if None.
+            leave_out: Queries that do not count as usage examples.
+        """
+        seen = self._holdings.without(leave_out, sight=sight) if leave_out else sight
+        asked = [_Asked(Request(query=q), read_question(q), Conversation()) for q in queries]
+        vectors = self._embed(asked)
+        return [self._ranked(one, seen, mask=candidates, vectors=vectors) for one in asked]
+
+    def _embed(self, asked: Sequence[_Asked]) -> dict[str, Floats]:
+        """Embed every text that is asked or was said, each once."""
+        texts = [one.question.text for one in asked]
+        texts += [text for one in asked for text in one.conversation.texts]
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return {}
+        return dict(zip(distinct, embed_queries(self._embedder, distinct), strict=True))
+
+    def _ranked(
+        self, asked: _Asked, sight: Sight, *, mask: Mask | None, vectors: Mapping[str, Floats]
+    ) -> Ranked:
+        question, conversation = asked.question, asked.conversation
+        called = [
+            place
+            for name in conversation.called
+            for place in sight.shelf.index.written.get(name, ())
+        ]
+        need = Need(
+            vector=vectors[question.text],
+            terms=list(question.terms),
+            clauses=question.clauses,
+            named=sight.shelf.index.written_in(question.text),
+            called=called,
+            context=_mean([vectors[text] for text in conversation.texts]),
+        )
+        return rank(need, sight.columns, sight.learnt, config=self._routing, mask=mask)
+
+    def _one(
+        self,
+        asked: _Asked,
+        sight: Sight,
+        *,
+        vectors: Mapping[str, Floats],
+        shares: Mapping[str, float],
+    ) -> Selection:
+        started = time.perf_counter()
+        request = asked.request
+        mask = _mask(request, sight)
+        ranked = self._ranked(asked, sight, mask=mask, vectors=vectors)
+        rule = self._thresholds.current(request.namespace, fingerprint=sight.fingerprint)
+        ask = Ask(asked.question, request.k, request.max_tokens, request.explain)
+        draft = Draft(ask, sight=sight, ranked=ranked, rule=rule, routing=self._routing)
+        chosen, reason, abstained = draft.choose(self._budget)
+        candidates = draft.matches(draft.best)
+        by_place = dict(zip(draft.best, candidates, strict=True))
+        matched = [place for place in chosen if place not in by_place]
+        by_place |= dict(zip(matched, draft.matches(matched), strict=True))
+        tokens = self._budget.sum(sight, chosen)
+        in_sight = np.arange(sight.size) if mask is None else np.flatnonzero(mask)
+        ranking = 1e3 * (time.perf_counter() - started)
+        return Selection(
+            matches=tuple(by_place[place] for place in chosen),
+            candidates=tuple(candidates),
+            query=request.query,
+            abstained=abstained,
+            reason=reason,
+            confidence=draft.confidence,
+            threshold=rule.calibration.threshold,
+            calibrated=rule.calibration.valid,
+            needs_tool=draft.needs_tool,
+            unmatched_terms=draft.unmatched,
+            tokens=tokens,
+            tokens_saved=self._budget.sum(sight, in_sight.tolist()) - tokens,
+            namespace=request.namespace,
+            called=asked.conversation.called,
+            catalogue=len(in_sight),
+            catalogue_version=sight.catalogue_version,
+            examples_version=sight.examples_version,
+            passport_id=self._embedder.passport.id,
+            config_id=self._routing.id,
+            milliseconds={**shares, "rank": ranking},
+        )
+
+
+def _mean(vectors: Sequence[Floats]) -> Floats | None:
+    if not vectors:
+        return None
+    total = np.mean(vectors, axis=0)
+    mean: Floats = (total / max(float(np.linalg.norm(total)), 1e-9)).astype(np.float32)
+    return mean
+
+
+def _mask(request: Request, sight: Sight) -> Mask | None:
+    """Which tools are candidates; None for all of them."""
+    if request.namespace is None and request.where is None and not request.exclude:
+        return None
+    allowed = np.ones(sight.size, np.bool_)
+    if request.namespace is not None:
+        allowed &= np.array([of == request.namespace for of in sight.namespaces], np.bool_)
+    if request.exclude:
+        gone = set(request.exclude)
+        allowed &= np.array([name not in gone for name in sight.names], np.bool_)
+    if request.where is not None:
+        for place in np.flatnonzero(allowed).tolist():
+            allowed[place] = matches(request.where, sight.tool(place))
+    return allowed
+
+
+def _check(request: Request) -> None:
+    """Refuse arguments that could only fail later, and less clearly."""
+    k, most = request.k, request.max_tokens
+    if k != AUTO and (type(k) is not int or k < 1):
+        raise InvalidInput(f'k={shown(k)}: pass how many tools, 1 or more, or "auto".')
+    if most is not None and (type(most) is not int or most < 1):
+        raise InvalidInput(f"max_tokens={shown(most)}: pass how many tokens, 1 or more, or None.")

@@ -1,0 +1,119 @@
+"""One version of a catalogue, held in memory as the columns that ranking needs.
+
+Takes what the storage read; a `Tool` is made of its definition only when it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.ranking.tools.columns import View, unit
+from agentmem.routing.question import Names
+from agentmem.storage.arrow import strings
+from agentmem.storage.catalogue import ARGUMENTS, DESCRIPTION, NAME, CatalogueState
+from agentmem.storage.tool_schema import tool_from_definition
+from agentmem.types import Tool
+
+__all__ = ["Shelf", "View"]
+
+VIEWS: Final = {"name": NAME, "description": DESCRIPTION, "arguments": ARGUMENTS}
+UNCOUNTED: Final = -1  # tokens of a definition that the counter could not count
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One version of a catalogue of N tools.
+
+    Attributes:
+        state: As it is stored.
+        keys: Of the tools, in order of registration; likewise `names`, `namespaces`.
+        names: See `keys`.
+        namespaces: See `keys`.
+        tokens: Of each tool's OpenAI definition, -1 where they were not counted, shape (N,).
+        raw: Unit vectors of the descriptions as they were embedded, shape (N, D).
+        documents: Terms of each tool's name and description, joined by spaces.
+        words: Terms of all that each tool says of itself.
+        views: Centred views, by name.
+        index: The names, to be recognised in queries.
+        place: Place of each tool, by key.
+        fingerprint: Changes whenever any definition does.
+    """
+
+    state: CatalogueState
+    keys: list[str]
+    names: list[str]
+    namespaces: list[str]
+    tokens: NDArray[np.int64]
+    raw: Floats
+    documents: list[str]
+    words: list[str]
+    views: Mapping[str, View]
+    index: Names
+    place: Mapping[str, int]
+    fingerprint: str
+    _tools: dict[int, Tool] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: CatalogueState) -> Shelf:
+        """Make the columns of what was read."""
+        heads, size = state.heads, state.heads.num_rows
+        keys, names = strings(heads["key"]), strings(heads["name"])
+        named, described, argued = (
+            strings(heads[f"lexemes_{part}"]) for part in ("name", "description", "arguments")
+        )
+        documents = [f"{a} {b}" for a, b in zip(named, described, strict=True)]
+        return cls(
+            state=state,
+            keys=keys,
+            names=names,
+            namespaces=strings(heads["namespace"]),
+            tokens=heads["tokens"].fill_null(UNCOUNTED).to_numpy().astype(np.int64),
+            raw=_means(state, DESCRIPTION, size),
+            documents=documents,
+            words=[f"{a} {b}" for a, b in zip(documents, argued, strict=True)],
+            views={name: _view(state, kind, size) for name, kind in VIEWS.items()},
+            index=Names.of(names),
+            place={key: place for place, key in enumerate(keys)},
+            fingerprint=_fingerprint(strings(heads["content_hash"])),
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def tool(self, place: int) -> Tool:
+        """Return one tool."""
+        found = self._tools.get(place)
+        if found is None:
+            text = self.state.heads["definition"][place].as_py()
+            found = self._tools[place] = tool_from_definition(text)
+        return found
+
+    def text(self, place: int) -> str:
+        """Return the description view of a tool, as its first piece was embedded."""
+        mine = (self.state.owners == place) & (self.state.kinds == DESCRIPTION)
+        return self.state.texts[int(np.argmax(mine))]
+
+
+def _view(state: CatalogueState, kind: int, size: int) -> View:
+    of = state.kinds == kind
+    return View.centred(state.vectors[of], state.owners[of].astype(np.int64), size=size)
+
+
+def _means(state: CatalogueState, kind: int, size: int) -> Floats:
+    """Mean direction of each tool's pieces of one view, shape (N, D)."""
+    of = state.kinds == kind
+    total = np.zeros((size, state.vectors.shape[1]), np.float32)
+    np.add.at(total, state.owners[of], state.vectors[of])
+    return unit(total)
+
+
+def _fingerprint(hashes: list[str]) -> str:
+    return hashlib.blake2b("".join(sorted(hashes)).encode(), digest_size=8).hexdigest()

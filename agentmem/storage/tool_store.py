@@ -1,0 +1,91 @@
+"""`ToolStore`: what a store holds for the tool router: tools, lessons, and values by name.
+
+It may be the same folder that a `turns.Store` holds turns in, before or after.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from agentmem.storage.catalogue import Catalogue
+from agentmem.storage.guard import Guard
+from agentmem.storage.lessons import Lessons
+from agentmem.storage.meta import Meta
+from agentmem.storage.opening import Opened, PassportSource, open_meta, open_store
+from agentmem.types import Passport
+
+__all__ = ["ToolStore"]
+
+
+class ToolStore:
+    """A store of tools. Safe for several threads; any number of processes may open the same.
+
+    Attributes:
+        catalogue: The tools.
+        lessons: What was learnt about them.
+        meta: Values by name, such as calibrations.
+    """
+
+    def __init__(self, opened: Opened, *, read_only: bool) -> None:
+        self._opened = opened
+        self._guard = Guard(opened.uri, read_only=read_only)
+        self.catalogue = Catalogue(opened, guard=self._guard)
+        self.lessons = Lessons(opened, guard=self._guard)
+        self.meta: Meta = open_meta(opened, guard=self._guard)
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | os.PathLike[str],
+        *,
+        passport: PassportSource,
+        create: bool = True,
+        read_only: bool = False,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> ToolStore:
+        """Open a store, or create one in a new or empty place.
+
+        Args:
+            uri: A folder, or an address such as `s3://bucket/path`.
+            passport: Of the embedder, or how to learn it; None takes the store's word for it,
+                for callers that use no vectors.
+            create: Whether to create a store where there is none.
+            read_only: Refuse every write; implies `create=False`.
+            storage_options: Credentials and the like for an object store.
+
+        Raises:
+            StoreNotFound: Something else is there, or nothing and it may not be created.
+            SchemaTooNew: It was written by a newer agentmem.
+            EmbedderMismatch: It was written by another embedder.
+            StoreError: It cannot be read, or created.
+        """
+        opened = open_store(
+            os.fspath(uri),
+            passport=passport,
+            create=create and not read_only,
+            options=storage_options or {},
+        )
+        return cls(opened, read_only=read_only)
+
+    @property
+    def name(self) -> str:
+        """The folder or address, as it was given."""
+        return self._opened.uri
+
+    @property
+    def passport(self) -> Passport:
+        """Identity of the space its vectors lie in."""
+        return self._opened.passport
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every write is refused."""
+        return self._guard.read_only
+
+    def close(self) -> None:
+        """Let go of the store. What was written is durable without it."""
+        if self._guard.is_usable:
+            self.catalogue.tidy()
+            self.lessons.tidy()
+        self._guard.close()
