@@ -33,7 +33,7 @@ format: $(VENV)/.installed-dev ## Format the code and repair what lint can repai
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Measure search and add beside the bare encoding of the same texts
+bench: $(VENV)/.installed-dev ## Measure memory and router beside the bare encoding of the same texts
 	@set -e; for script in benchmarks/[a-z]*.py; do \
 		echo "$$script"; $(BIN)/python "$$script" $(ARGS); \
 	done

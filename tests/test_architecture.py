@@ -56,6 +56,7 @@ IMPURE |= {
 
 BROUGHT = {  # parts of sentence-transformers' own interface, at the versions it asks for
     *("huggingface_hub", "tokenizers", "torch", "transformers"),
+    "pydantic_core",  # the same of pydantic: PydanticUndefined and its errors
 }
 
 MAX_MODULE_LINES = 400

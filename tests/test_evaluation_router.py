@@ -23,6 +23,8 @@ from agentmem.evaluation.router import (
 from agentmem.evaluation.router.abstaining import probe_result
 from agentmem.evaluation.router.asking import Answer, routing_row
 from agentmem.evaluation.router.learning import amounts_of, examples_of, halves
+from agentmem.evaluation.router.sampling import sample
+from agentmem.evaluation.router.tasks import without_gold
 from agentmem.testing import HashEmbedder
 
 _TOOLS = {
@@ -124,8 +126,11 @@ def test_tools_of_one_name_are_all_registered_and_each_is_a_hit() -> None:
 def test_queries_with_a_history_are_asked_with_and_without_it(task: RoutingTask) -> None:
     before = ({"role": "user", "content": "Forecast of rain and sun"},)
     asked = replace(task, test=[_query("and in Turin?", "get_weather", history=before), *_TEST])
-    names = [system.name for system in _evaluate(asked, baselines=False).systems]
-    assert names == ["agentmem", "agentmem, no history"]
+    report = _evaluate(asked, baselines=False)
+    assert [system.name for system in report.systems] == ["agentmem", "agentmem, no history"]
+    (gain,) = report.history_gains
+    assert (gain.told, gain.untold) == ("agentmem", "agentmem, no history")
+    assert gain.conversations == len(asked.test)
 
 
 def test_a_limit_asks_fewer_queries_the_same_ones_each_time(task: RoutingTask) -> None:
@@ -133,6 +138,20 @@ def test_a_limit_asks_fewer_queries_the_same_ones_each_time(task: RoutingTask) -
     assert len(first.systems[0].rows) == 5
     assert _without_times(first) == _without_times(second)
     assert [one.answerable for one in first.probes] == [5, 5]
+
+
+def test_a_limit_keeps_conversations_whole_but_for_the_last() -> None:
+    turns = [
+        _query(f"{number}.{place}", "x", conversation=f"c{number}")
+        for place in range(3)
+        for number in range(4)
+    ]
+    drawn = sample(turns, limit=7, seed=1)
+    counts = Counter(query.conversation for query in drawn)
+    assert sorted(counts.values()) == [1, 3, 3]
+    assert [query for query in turns if query in drawn] == list(drawn)
+    assert min(query.text[2:] for query in drawn if counts[query.conversation] == 1) == "0"
+    assert sample(turns, limit=7, seed=1) == drawn != sample(turns, limit=7, seed=2)
 
 
 @pytest.mark.parametrize(
@@ -269,6 +288,18 @@ def test_a_probe_tells_confidence_refusals_and_what_was_found() -> None:
     assert result.wrongly_refused.mean == result.rightly_refused.mean == 0.5
     assert result.found is not None
     assert result.found.mean == 0.75
+    assert result.found_hidden is None
+
+
+def test_a_probe_tells_whether_hidden_tools_were_found_all_the_same() -> None:
+    there = _query("a", "x", "y")
+    queries = [there, *without_gold([there, there])]
+    found = ("x", "y")
+    answers = [Answer(names, 0.5, abstained=False) for names in (found, ("z",), ("z", "x"))]
+    result = probe_result(Probe("p", "about", queries), answers, system="agentmem")
+    assert result.found is not None
+    assert result.found_hidden is not None
+    assert (result.found.mean, result.found_hidden.mean) == (1, 0.25)
 
 
 def test_unknown_gold_of_an_answerable_query_counts_as_answered_rightly() -> None:
@@ -283,6 +314,8 @@ def test_the_right_tool_is_removed_for_every_query(task: RoutingTask) -> None:
     removed, own = _evaluate(task).probes
     assert (removed.probe, removed.answerable, removed.unanswerable) == ("tool removed", 16, 16)
     assert removed.auroc.mean > 0.5
+    assert removed.found_hidden is not None
+    assert removed.found_hidden.mean == 0
     assert (own.probe, own.answerable, own.unanswerable) == ("none fits", 16, 1)
 
 

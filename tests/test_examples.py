@@ -32,6 +32,14 @@ SAID = {  # what the output of each is worth reading for
         "Support on logins:\n  Your clock is an hour off; set it and try.\n\n",
         "Exported 7 turns; the copy is identical.",
     ],
+    "tool_agent.py": [
+        "Registered 500 tools.\nAbstains below a confidence of ",
+        "  called  billing_send_invoice\n",
+        "User: Who wrote Middlemarch?\n  no tool: nothing fits: ",
+        "User: Will I need an umbrella on Saturday as well?\n  offered weather_get_forecast, ",
+        "8 messages: ",
+        " tokens sent, 24",
+    ],
 }
 
 

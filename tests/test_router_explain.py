@@ -73,7 +73,7 @@ def test_the_words_name_tools_terms_and_what_no_tool_knows(router: ToolRouter) -
     assert first.startswith("1. get_weather")
     assert re.search(r"words \+\d", first)
     assert "nearest view" in text
-    assert "In no tool: Qxyz" in text
+    assert "In none of the 1 best: Qxyz" in text
 
 
 def test_a_loser_says_on_which_terms_it_lost_and_the_amounts_are_right(router: ToolRouter) -> None:

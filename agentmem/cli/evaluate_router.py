@@ -28,6 +28,7 @@ from agentmem.cli.figures import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agentmem.evaluation import Estimate
     from agentmem.evaluation.router import Amount, RouterReport
 
 __all__ = ["router"]
@@ -37,6 +38,14 @@ _SEED: Final = 7
 _ALPHA: Final = 0.05
 _HIDDEN: Final = ("any@", "precision@")  # with a few tools a query they say nothing new
 _LIVE: Final = {"bfcl": "bfcl-live"}
+_PROBED: Final = (
+    "AUROC",
+    "coverage at 95 %",
+    "refused, fits",
+    "refused, none fits",
+    "found@5, fits",
+    "found@5, hidden",
+)
 
 
 class _RouterDataset(str, Enum):
@@ -161,6 +170,8 @@ def _print(report: RouterReport, *, failures: int) -> None:
     hidden = _HIDDEN if _several_gold(report) else (*_HIDDEN, "all@")
     rows = [row for row in report.table() if not row.metric.startswith(hidden)]
     console.print(figures_table(rows, title=f"{report.dataset}: means and 95 % intervals"))
+    if report.history_gains:
+        _print_gains(report, console=console)
     _print_probes(report, console=console)
     _print_calibrations(report, console=console)
     _print_facts(report, console=console)
@@ -172,11 +183,35 @@ def _several_gold(report: RouterReport) -> bool:
     return any(len(row.gold) > 1 for row in report.systems[0].rows)
 
 
+def _print_gains(report: RouterReport, *, console: Console) -> None:
+    from rich.markup import escape
+
+    depth = report.usual_depth if report.usual_depth in report.ks else max(report.ks)
+    metrics = [f"recall@{depth}", f"all@{depth}"]
+    table = plain_table("What the history adds: told what went before, minus not told")
+    table.add_column("system")
+    table.add_column("category", overflow="fold")
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    for gain in report.history_gains:
+        parts = {**gain.categories, f"overall ({gain.conversations} conversations)": gain.overall}
+        for place, (category, values) in enumerate(parts.items()):
+            differences = (_signed(values[metric]) for metric in metrics)
+            table.add_row("" if place else gain.told, escape(category), *differences)
+        table.add_section()
+    console.print(table)
+
+
+def _signed(value: Estimate) -> str:
+    """Return a difference with its interval, as markup."""
+    return f"{value.mean:+.3f} [dim]{value.low:+.3f} to {value.high:+.3f}[/dim]"
+
+
 def _print_probes(report: RouterReport, *, console: Console) -> None:
     table = plain_table("Abstention: can confidence tell what a tool fits from what none fits?")
     table.add_column("probe")
     table.add_column("system")
-    for heading in ("AUROC", "coverage at 95 %", "refused, fits", "refused, none fits", "found@5"):
+    for heading in _PROBED:
         table.add_column(heading, justify="right")
     for one in report.probes:
         table.add_row(
@@ -187,6 +222,7 @@ def _print_probes(report: RouterReport, *, console: Console) -> None:
             cell(one.wrongly_refused),
             cell(one.rightly_refused),
             cell(one.found) if one.found else "",
+            cell(one.found_hidden) if one.found_hidden else "",
         )
     console.print(table)
 

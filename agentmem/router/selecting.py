@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from agentmem.checks import shown
 from agentmem.errors import InvalidInput
@@ -157,8 +157,8 @@ def as_request(
 def _names(exclude: str | Iterable[str] | None) -> frozenset[str]:
     if exclude is None:
         return frozenset()
-    given = [exclude] if isinstance(exclude, str) else exclude
-    names = list(given) if isinstance(given, Iterable) else [given]
+    given: object = [exclude] if isinstance(exclude, str) else exclude
+    names: list[Any] = list(given) if isinstance(given, Iterable) else [given]
     if not all(isinstance(name, str) for name in names):
         raise InvalidInput(f"exclude={shown(exclude)}: pass the names of tools, or None.")
     return frozenset(names)

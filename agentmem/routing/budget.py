@@ -38,7 +38,9 @@ class Budget:
         """
         if most is None:
             return list(places), []
-        fitting, left, spent = [], [], 0
+        fitting: list[int] = []
+        left: list[int] = []
+        spent = 0
         for place in places:
             cost = self._cost(sight, place)
             (fitting if spent + cost <= most else left).append(place)

@@ -125,18 +125,13 @@ class Draft:
 
         They take the last places of the k, so that better tools keep theirs.
         """
-        order = self._ranked.order[: max(AUTO_DEPTH, self._asked_for())].tolist()
-        k = self._asked_for()
-        first = set(order[:k])
-        missing = [place for place in self._mentioned if place not in first][:k]
-        if not missing:
-            return order
-        missing.sort(key=lambda place: -self._ranked.scores[place])
-        mentioned = set(self._mentioned)
-        free = [place for place in order[:k] if place not in mentioned]
-        gone = set(free[len(free) - len(missing) :]) if free else set()
-        head = [place for place in order[:k] if place not in gone]
-        head += missing[: k - len(head)]
+        order: list[int] = self._ranked.order[: max(AUTO_DEPTH, self._asked_for())].tolist()
+        first, mentioned = order[: self._asked_for()], set(self._mentioned)
+        free = [place for place in first if place not in mentioned]
+        missing = sorted(mentioned - set(first), key=lambda place: -self._ranked.scores[place])
+        moved = missing[: len(free)]
+        gone = set(free[len(free) - len(moved) :])
+        head = [*(place for place in first if place not in gone), *moved]
         return [*head, *(place for place in order if place not in set(head))]
 
     def _mentions(self) -> list[int]:

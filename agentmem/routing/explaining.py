@@ -54,7 +54,8 @@ def _lines(
     if selection.needs_tool:
         yield f"A tool fits ({selection.confidence:.0%}), log-odds: {_terms(selection.needs_tool)}"
     if selection.unmatched_terms:
-        yield f"In no tool: {', '.join(selection.unmatched_terms)}"
+        best = f"the {len(selection.candidates)} best" if selection.candidates else "them"
+        yield f"In none of {best}: {', '.join(selection.unmatched_terms)}"
 
 
 def _verdict(selection: Selection) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.ranking.tools.config import Routing
-from agentmem.ranking.tools.held_out import FEWEST, Part, compare, pooled
+from agentmem.ranking.tools.held_out import FEWEST, Comparison, compare
 from agentmem.ranking.tools.usage import Observations
 from agentmem.routing.holdings import Holdings, Sight
 from agentmem.routing.lessons import Row, active, counted, ids, unchecked
@@ -20,8 +20,9 @@ from agentmem.storage.lesson_schema import Observation
 __all__ = ["UNGUARDED", "Guard", "Verdict"]
 
 EVERY: Final = 10  # observations of feedback between two looks, each of which costs 0.1 s
-MOST: Final = 200  # queries held out: a fall of 0.05 is then found nine times of ten
-MOST_IN_PASSING: Final = 100  # for feedback, which comes all the time
+SETTLED: Final = 50  # observations judged together; slow harm shows in many, or not at all
+MOST: Final = 1_000  # queries held out: a fall of 0.01 is then found two times of three, in 1 s
+MOST_IN_PASSING: Final = 200  # for feedback, which comes all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Verdict:
     Attributes:
         reason: In a sentence.
         worse: Whether selections would get worse, so that it is not applied.
+        looked: Whether held-out queries were looked for.
         accepted: Whether what is known with it counts as good from now on.
         before: nDCG@5 on held-out queries without what is new; None if none were at hand.
         after: The same with it.
@@ -41,6 +43,7 @@ class Verdict:
 
     reason: str
     worse: bool = False
+    looked: bool = False
     accepted: bool = False
     before: float | None = None
     after: float | None = None
@@ -51,7 +54,9 @@ class Verdict:
 UNGUARDED: Final = Verdict("applied without the guard, as asked", accepted=True)
 WAITING: Final = Verdict(f"applied; the guard looks at every {EVERY} observations together")
 SEVERAL: Final = Verdict("applied unchecked: it concerns no tool, or several namespaces at once")
-TOO_FEW: Final = Verdict(f"applied unchecked: fewer than {FEWEST} queries are there to hold out")
+TOO_FEW: Final = Verdict(
+    f"applied unchecked: fewer than {FEWEST} queries are there to hold out", looked=True
+)
 
 
 class Guard:
@@ -83,13 +88,13 @@ class Guard:
     def on_feedback(
         self, taught: Taught, *, vectors: NDArray[np.float32], sight: Sight, log: Sequence[Row]
     ) -> Verdict:
-        """Judge feedback together with all that came since the last look; see `on_examples`."""
+        """Judge feedback together with all that is not settled yet; see `on_examples`."""
         namespace = taught.namespace
         if namespace not in sight.namespaces:
             return SEVERAL
         good, since = unchecked(log, namespace=namespace)
-        brought = sum(one["observations"] for one in since) + len(taught.observations)
-        if brought < EVERY:
+        count = len(taught.observations)
+        if _brought(_unseen(since)) + count < EVERY:
             return WAITING
         new = _columns(taught, vectors=vectors, sight=sight)
         recent = ids(since)
@@ -97,7 +102,9 @@ class Guard:
         verdict = self._judge(
             earlier, since, new, sight=sight, namespace=namespace, most=MOST_IN_PASSING
         )
-        return _with_all_since(verdict, since, good=good) if verdict.worse else verdict
+        if verdict.worse:
+            return _with_all_since(verdict, since, good=good)
+        return replace(verdict, accepted=verdict.accepted and _brought(since) + count >= SETTLED)
 
     def _judge(
         self,
@@ -119,19 +126,28 @@ class Guard:
         here = tools[everything.owners]
         within = everything.only(here)
         within = replace(within, owners=(np.cumsum(tools) - 1)[within.owners])
-        parts = compare(
-            sight.shelf.raw[tools], within, new=is_new[here], config=self._config, most=most
-        )
-        return _verdict(parts)
+        descriptions = sight.shelf.raw[tools]
+        found = compare(descriptions, within, new=is_new[here], config=self._config, most=most)
+        return _verdict(found)
 
 
 def _with_all_since(verdict: Verdict, since: Sequence[Row], *, good: str | None) -> Verdict:
-    """Blame all that came since the last good look: which of it was wrong cannot be told."""
+    """Blame all that is not settled yet: which of it was wrong cannot be told."""
     if not since:
         return verdict
     count = counted(len(since), "lesson")
-    reason = f"{verdict.reason}; judged with it and undone: {count} since the last look"
+    reason = f"{verdict.reason}; judged with it and undone: {count} before it"
     return replace(verdict, reason=reason, back_to=good, undone=since)
+
+
+def _unseen(since: Sequence[Row]) -> list[Row]:
+    """Return the lessons after the last one at which the guard looked."""
+    looked = [place for place, one in enumerate(since) if (one["detail"] or {}).get("looked")]
+    return list(since[looked[-1] + 1 :] if looked else since)
+
+
+def _brought(lessons: Sequence[Row]) -> int:
+    return sum(one["observations"] for one in lessons)
 
 
 def _columns(taught: Taught, *, vectors: NDArray[np.float32], sight: Sight) -> Observations:
@@ -162,18 +178,25 @@ def _joined(parts: Sequence[Observations]) -> Observations:
     )
 
 
-def _verdict(parts: Sequence[Part]) -> Verdict:
-    before, after = pooled(parts)
-    if before is None or after is None:
+def _verdict(found: Comparison) -> Verdict:
+    if found.means is None:
         return TOO_FEW
-    worse = next((part for part in parts if part.worse), None)
-    if worse is None:
-        total = sum(part.queries for part in parts)
-        reason = f"applied: nDCG@5 on {total} held-out queries is {after:.3f}, and was {before:.3f}"
-        return Verdict(reason, accepted=True, before=before, after=after)
-    whose = "that came with it" if worse.new else "taught earlier"
-    reason = (
-        f"not applied: nDCG@5 on {worse.queries} held-out queries {whose} would fall from "
-        f"{worse.before:.3f} to {worse.after:.3f}"
-    )
-    return Verdict(reason, worse=True, before=worse.before, after=worse.after)
+    before, after = found.means
+    if found.fallen is not None:
+        part = found.fallen
+        whose = "that came with it" if part is found.own else "taught earlier"
+        reason = (
+            f"not applied: nDCG@5 on {part.queries:,} held-out queries {whose} would fall from "
+            f"{part.before:.3f} to {part.after:.3f}"
+        )
+        return Verdict(reason, worse=True, looked=True, before=part.before, after=part.after)
+    if found.contradicts and found.own is not None and found.earlier is not None:
+        reason = (
+            "not applied: its labels agree neither with what is known nor with each other: nDCG@5 "
+            f"on {found.own.queries:,} of its own queries is {found.own.after:.3f}, where "
+            f"{found.earlier.after:.3f} is usual; if they are right, pass guard=False"
+        )
+        return Verdict(reason, worse=True, looked=True, before=before, after=after)
+    total = sum(part.queries for part in found.parts)
+    reason = f"applied: nDCG@5 on {total:,} held-out queries is {after:.3f}, and was {before:.3f}"
+    return Verdict(reason, looked=True, accepted=True, before=before, after=after)

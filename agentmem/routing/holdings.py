@@ -6,6 +6,7 @@ comes to the same state from the same tables.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -14,22 +15,26 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from agentmem.errors import StoreError
 from agentmem.ranking.lexical import InvertedIndex
 from agentmem.ranking.tools.columns import Columns
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.score import Learnt
 from agentmem.ranking.tools.success import success_term
-from agentmem.ranking.tools.usage import Moves, Observations, Usage
+from agentmem.ranking.tools.usage import Fitted, Observations, Usage
 from agentmem.routing.known import Known
 from agentmem.routing.lessons import LessonLog, Row, active
 from agentmem.routing.shelf import Shelf
+from agentmem.storage.catalogue import CatalogueState
 from agentmem.storage.tool_schema import tool_key
 from agentmem.storage.tool_store import ToolStore
 from agentmem.types import Tool
 
 __all__ = ["Holdings", "Sight"]
 
+WORTH_KEEPING: Final = 500  # observations; fewer are fitted anew in tenths of a second
 DAY: Final = 86_400_000_000  # microseconds: after a day the weights by age are taken anew
 
 Floats = NDArray[np.float32]
@@ -125,7 +130,7 @@ class Holdings:
         self._lock = threading.Lock()
         self.log = LessonLog(store.lessons)
         self._stored: tuple[int | None, pa.Table | None] = (None, None)
-        self._moves: tuple[list[str], Moves] | None = None
+        self._fitted: tuple[str, Fitted] | None = None
         self._taught: Sequence[Row] = ()
         self._learnt_at = 0
         self._sight: Sight | None = None
@@ -143,7 +148,7 @@ class Holdings:
             recent = self._now() - self._learnt_at < DAY
             if known is not None and state is None and taught is self._taught and recent:
                 return known
-            shelf = Shelf.of(state) if state is not None or known is None else known.shelf
+            shelf = known.shelf if known is not None and state is None else _shelved(state)
             self._sight = self._see(shelf, taught)
             self._taught = taught
             return self._sight
@@ -152,12 +157,13 @@ class Holdings:
         """Return what would be in sight had these queries never been usage examples."""
         known, gone = sight.observations, set(queries)
         kept = known.only(np.array([query not in gone for query in known.queries], np.bool_))
-        usage = Usage.learn(
-            kept,
-            descriptions=sight.shelf.raw,
-            documents=sight.shelf.documents,
-            config=self._routing,
-        )
+        with threadpool_limits(1, user_api="blas"):
+            usage = Usage.learn(
+                kept,
+                descriptions=sight.shelf.raw,
+                documents=sight.shelf.documents,
+                config=self._routing,
+            )
         learnt = Learnt(usage, sight.learnt.co_use, sight.learnt.success)
         columns = _columns(sight.shelf, kept, config=self._routing)
         return replace(sight, columns=columns, learnt=learnt, observations=kept)
@@ -188,19 +194,25 @@ class Holdings:
         )
 
     def _usage(self, known: Known, *, shelf: Shelf) -> Usage | None:
-        """Learn, with the fitted prototypes of before where they were fitted of the same log."""
-        moves = None
-        if self._moves is not None and known.keys[: self._moves[1].examples] == self._moves[0]:
-            moves = self._moves[1]
-        usage = Usage.learn(
-            known.observations,
-            descriptions=shelf.raw,
-            documents=shelf.documents,
-            config=self._routing,
-            moves=moves,
-        )
+        """Learn, with an earlier fit of the same observations where there is one."""
+        name = _fit_name(known, shelf=shelf, config=self._routing)
+        fitted = self._fitted[1] if self._fitted is not None and self._fitted[0] == name else None
+        if fitted is None and known.due >= WORTH_KEEPING:
+            kept = self._store.fits.get(name)
+            fitted = None if kept is None else Fitted.from_matrix(kept, examples=known.due)
+        with threadpool_limits(1, user_api="blas"):  # two threads that wait for a core take longer
+            usage = Usage.learn(
+                known.observations,
+                descriptions=shelf.raw,
+                documents=shelf.documents,
+                config=self._routing,
+                due=known.due,
+                fitted=fitted,
+            )
         if usage is not None:
-            self._moves = (known.keys[: usage.moves.examples], usage.moves)
+            self._fitted = (name, usage.fitted)
+            if usage.fitted is not fitted and known.due >= WORTH_KEEPING:
+                self._store.fits.put(name, usage.fitted.to_matrix())
         return usage
 
     def _observed(self) -> pa.Table:
@@ -213,6 +225,19 @@ class Holdings:
             rows = pa.concat_tables([rows, more]).combine_chunks().sort_by("key")
         self._stored = (newest, rows)
         return rows
+
+
+def _fit_name(known: Known, *, shelf: Shelf, config: Routing) -> str:
+    """Name a fit by all that it depends on: its observations, the tools, the weights."""
+    parts = (*known.keys[: known.due], *shelf.keys, shelf.fingerprint, config.id)
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _shelved(state: CatalogueState | None) -> Shelf:
+    """Make a shelf of what was read; nothing is held yet, so that something was."""
+    if state is None:
+        raise StoreError("the catalogue could not be read. Repair: open the router again.")
+    return Shelf.of(state)
 
 
 def _columns(shelf: Shelf, observations: Observations, *, config: Routing) -> Columns:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from agentmem.ranking.tools.co_use import CoUse
 from agentmem.ranking.tools.config import Routing
-from agentmem.ranking.tools.usage import Observations
+from agentmem.ranking.tools.usage import Observations, checkpoint
 from agentmem.routing.lessons import Row
 from agentmem.routing.shelf import Shelf
 from agentmem.storage.arrow import matrix, strings
@@ -40,6 +41,7 @@ class Known:
         succeeded: Reported successes of each tool, by age, shape (N,).
         failed: Reported failures, likewise.
         co_use: Which tools go together, and which after which.
+        due: Of how many of the observations, from the oldest, prototypes are to be fitted.
     """
 
     observations: Observations
@@ -47,6 +49,7 @@ class Known:
     succeeded: Floats
     failed: Floats
     co_use: CoUse
+    due: int
 
     @classmethod
     def of(
@@ -82,6 +85,7 @@ class Known:
             np.bincount(owners, recent * good, minlength=len(shelf)).astype(np.float32),
             np.bincount(owners, recent * bad, minlength=len(shelf)).astype(np.float32),
             _co_use(chosen, observations, lessons, shelf=shelf),
+            checkpoint([len(list(of)) for _, of in groupby(strings(chosen["lesson_id"]))]),
         )
 
 

@@ -19,7 +19,6 @@ __all__ = [
     "LessonLog",
     "Row",
     "active",
-    "active_after",
     "as_lesson",
     "concerns",
     "counted",
@@ -41,15 +40,6 @@ def active(lessons: Sequence[Row]) -> list[Row]:
     Args:
         lessons: In order of id.
     """
-    return _state(lessons, upto=None)
-
-
-def active_after(lessons: Sequence[Row], lesson_id: str | None) -> list[Row]:
-    """Return the lessons that had effect right after one of them; none at all for None."""
-    return [] if lesson_id is None else _state(lessons, upto=lesson_id)
-
-
-def _state(lessons: Sequence[Row], *, upto: str | None) -> list[Row]:
     targets = {one["reverted_to"] for one in lessons if one["kind"] == "revert"}
     then: dict[str | None, dict[str, Row]] = {None: {}}
     now: dict[str, Row] = {}
@@ -60,8 +50,6 @@ def _state(lessons: Sequence[Row], *, upto: str | None) -> list[Row]:
             now[one["id"]] = one
         if one["id"] in targets:
             then[one["id"]] = dict(now)
-        if one["id"] == upto:
-            break
     return [now[name] for name in sorted(now)]
 
 

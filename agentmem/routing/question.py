@@ -17,13 +17,18 @@ from agentmem.types import Context, Hit, Recall, Turn
 
 __all__ = ["Conversation", "Names", "Question", "read_conversation", "read_question"]
 
-LONGEST_NAME: Final = 8  # words; longer names are not said in passing
 MOST_CLAUSES: Final = 12  # of a pasted document the first needs, not every sentence
 SHORTEST_CLAUSE: Final = 2  # terms; "Please help me." asks for nothing
 RECENT_TEXTS: Final = 2  # messages; what was said before them is another subject more often
 RECALLED_TEXTS: Final = 3  # turns
-NAME_PARTS: Final = re.compile(r"[^\s\"'`,;!?()\[\]{}<>]+")  # what may be an identifier
+ANSWERS: Final = ("tool", "function")  # roles of a tool's answer
+_QUOTES: Final = "\u00ab\u00bb\u2018-\u201e\u3001\u3002\u300c\u300d\uff01\uff08\uff09\uff0c\uff1f"
+NAME_PARTS: Final = re.compile(  # what may be an identifier
+    rf"[^\s\"'`*,;!?()\[\]{{}}<>{_QUOTES}]+"
+)
+_HUMPS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WRITTEN: Final = re.compile(r"[_.\-:/\d]|[a-z][A-Z]")  # marks a name that is no ordinary word
+_CALL: Final = re.compile(r"|function|(?:\w+_)?(?:call|tool_use)")  # of blocks; MCP has no type
 _SENTENCES: Final = re.compile(r"(?<=[.?!;\u3002\uff1f\uff01])\s+|\n+")
 _COORDINATION: Final = re.compile(
     r",\s+(?:and|then|but also|as well as)\s+|\s+and then\s+", re.IGNORECASE
@@ -64,6 +69,7 @@ class Names:
 
     written: dict[str, list[int]] = field(default_factory=dict)
     spoken: dict[str, list[int]] = field(default_factory=dict)
+    sizes: dict[str, set[int]] = field(default_factory=dict)  # in words, of names by their first
 
     @classmethod
     def of(cls, names: Sequence[str]) -> Names:
@@ -71,7 +77,10 @@ class Names:
         index = cls()
         for place, name in enumerate(names):
             index.written.setdefault(name, []).append(place)
-            index.spoken.setdefault(_spoken(name), []).append(place)
+            said = _spoken(name)
+            if said:
+                index.spoken.setdefault(" ".join(said), []).append(place)
+                index.sizes.setdefault(said[0], set()).add(len(said))
         return index
 
     def written_in(self, text: str) -> list[int]:
@@ -85,19 +94,17 @@ class Names:
 
     def mentioned_in(self, text: str) -> list[int]:
         """Places of the tools whose name, split into words, stands in a text."""
-        said = _spoken(text).split()
-        found: set[int] = set()
-        for size in range(1, min(LONGEST_NAME, len(said)) + 1):
-            for start in range(len(said) - size + 1):
+        said = _spoken(text)
+        found = set(self.written_in(text))
+        for start, word in enumerate(said):
+            for size in self.sizes.get(word, ()):
                 found.update(self.spoken.get(" ".join(said[start : start + size]), ()))
-        found.update(self.written_in(text))
         return sorted(found)
 
 
-def _spoken(text: str) -> str:
+def _spoken(text: str) -> list[str]:
     """Return the words of a name or a text, lower case, identifiers split."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
-    return " ".join(words(split))
+    return words(_HUMPS.sub(" ", text))
 
 
 def read_question(query: object) -> Question:
@@ -137,14 +144,15 @@ def read_conversation(history: object, memory: object) -> Conversation:
     texts: list[str] = []
     for place, message in enumerate(_each(history, what="history")):
         text, names = _message(message, what=f"history[{place}]")
-        called += names
-        texts += [text] if text.strip() else []
+        called += [name for name in names if text is not None or name not in called]
+        texts += [text] if text and text.strip() else []
     recalled = memory.turns if isinstance(memory, Context) else memory
     remembered = [
         _message(one.turn if isinstance(one, Hit) else one, what=f"memory[{place}]")[0]
         for place, one in enumerate(_each(recalled, what="memory"))
     ]
-    last = texts[-RECENT_TEXTS:] + [text for text in remembered if text.strip()][:RECALLED_TEXTS]
+    last = texts[-RECENT_TEXTS:]
+    last += [text for text in remembered if text and text.strip()][:RECALLED_TEXTS]
     return Conversation(tuple(called), tuple(last))
 
 
@@ -161,12 +169,15 @@ def _each(given: object, *, what: str) -> list[Any]:
     )
 
 
-def _message(message: object, *, what: str) -> tuple[str, list[str]]:
-    """Return what a message says, and the names of the tools it calls or answers for."""
+def _message(message: object, *, what: str) -> tuple[str | None, list[str]]:
+    """Return what a message says, and the names of the tools it calls.
+
+    A tool's answer says nothing of what is wanted: None, with the name of the tool.
+    """
     if isinstance(message, str):
         return clean_text(message, what=what), []
     if isinstance(message, Turn):
-        return message.content, [message.name] if message.role == "tool" and message.name else []
+        message = {"role": message.role, "name": message.name, "content": message.content}
     if not isinstance(message, Mapping):
         plain = getattr(message, "model_dump", None)
         message = plain() if callable(plain) else None
@@ -175,27 +186,23 @@ def _message(message: object, *, what: str) -> tuple[str, list[str]]:
             f"{what} is no message. Pass dictionaries such as "
             '{"role": "user", "content": "..."}, or texts.'
         )
+    if (message.get("role") or message.get("type")) in ANSWERS:
+        name = message.get("name")
+        return None, [name] if isinstance(name, str) and name else []
     content = message.get("content")
     blocks = content if isinstance(content, (list, tuple)) else []
     calls = [*_listed(message.get("tool_calls")), message, *blocks]
     names = [name for call in calls if isinstance(call, Mapping) and (name := _called(call))]
-    if message.get("role") == "tool":  # the answer to a call that has been told already
-        return "", names
     text = content if isinstance(content, str) else " ".join(_texts(blocks))
     return text, names
 
 
 def _called(call: Mapping[str, Any]) -> str | None:
     """Return the name of the tool that a call, or a block of a message, calls."""
-    function = call.get("function") or call.get("function_call")
-    if isinstance(function, Mapping):
-        call = function
-    elif call.get("role") or call.get("type") not in (
-        None,
-        "function",
-        "function_call",
-        "tool_use",
-    ):
+    inner = call.get("function") or call.get("function_call") or call.get("params")
+    if isinstance(inner, Mapping):
+        call = inner
+    elif "content" in call or not _CALL.fullmatch(str(call.get("type") or "")):
         return None
     name = call.get("name")
     return name if isinstance(name, str) and name else None

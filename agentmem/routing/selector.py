@@ -171,7 +171,7 @@ class Selector:
             called=called,
             context=_mean([vectors[text] for text in conversation.texts]),
         )
-        return rank(need, sight.columns, sight.learnt, config=self._routing, mask=mask)
+        return rank(need, sight.columns, learnt=sight.learnt, config=self._routing, mask=mask)
 
     def _one(
         self,
@@ -191,8 +191,6 @@ class Selector:
         chosen, reason, abstained = draft.choose(self._budget)
         candidates = draft.matches(draft.best)
         by_place = dict(zip(draft.best, candidates, strict=True))
-        matched = [place for place in chosen if place not in by_place]
-        by_place |= dict(zip(matched, draft.matches(matched), strict=True))
         tokens = self._budget.sum(sight, chosen)
         in_sight = np.arange(sight.size) if mask is None else np.flatnonzero(mask)
         ranking = 1e3 * (time.perf_counter() - started)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from agentmem.ranking.tools.columns import View, unit
@@ -75,7 +77,7 @@ class Shelf:
             keys=keys,
             names=names,
             namespaces=strings(heads["namespace"]),
-            tokens=heads["tokens"].fill_null(UNCOUNTED).to_numpy().astype(np.int64),
+            tokens=_counted(heads["tokens"]),
             raw=_means(state, DESCRIPTION, size),
             documents=documents,
             words=[f"{a} {b}" for a, b in zip(documents, argued, strict=True)],
@@ -113,6 +115,13 @@ def _means(state: CatalogueState, kind: int, size: int) -> Floats:
     total = np.zeros((size, state.vectors.shape[1]), np.float32)
     np.add.at(total, state.owners[of], state.vectors[of])
     return unit(total)
+
+
+def _counted(tokens: pa.ChunkedArray[Any]) -> NDArray[np.int64]:
+    """Return tokens, -1 where they are null, shape (N,)."""
+    filled: Any = pc.fill_null(tokens, pa.scalar(UNCOUNTED, tokens.type))
+    counted: NDArray[np.int64] = filled.to_numpy().astype(np.int64)
+    return counted
 
 
 def _fingerprint(hashes: list[str]) -> str:

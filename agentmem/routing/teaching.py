@@ -146,7 +146,7 @@ class Teacher:
             before=verdict.before,
             after=verdict.after,
             by=by,
-            detail={**taught.detail, "accepted": verdict.accepted},
+            detail={**taught.detail, "looked": verdict.looked, "accepted": verdict.accepted},
         )
         self._recorder.write(row, observations=taught.observations, vectors=vectors)
         if verdict.undone:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 
 from agentmem.storage.catalogue import Catalogue
+from agentmem.storage.fits import Fits
 from agentmem.storage.guard import Guard
 from agentmem.storage.lessons import Lessons
 from agentmem.storage.meta import Meta
@@ -24,6 +25,7 @@ class ToolStore:
     Attributes:
         catalogue: The tools.
         lessons: What was learnt about them.
+        fits: What is dear to compute of them.
         meta: Values by name, such as calibrations.
     """
 
@@ -32,6 +34,7 @@ class ToolStore:
         self._guard = Guard(opened.uri, read_only=read_only)
         self.catalogue = Catalogue(opened, guard=self._guard)
         self.lessons = Lessons(opened, guard=self._guard)
+        self.fits = Fits(opened, guard=self._guard)
         self.meta: Meta = open_meta(opened, guard=self._guard)
 
     @classmethod

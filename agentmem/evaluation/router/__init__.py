@@ -16,6 +16,7 @@ from agentmem.evaluation.router.learning import CURVE, Amount, Teaching
 from agentmem.evaluation.router.report import (
     MACRO,
     CalibrationResult,
+    HistoryGain,
     ProbeResult,
     RouterReport,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "ROUTING_FORMATS",
     "Amount",
     "CalibrationResult",
+    "HistoryGain",
     "Probe",
     "ProbeResult",
     "RouterReport",

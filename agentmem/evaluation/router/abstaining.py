@@ -35,11 +35,6 @@ def probe_result(probe: Probe, answers: Sequence[Answer], *, system: str) -> Pro
     refused = np.array([answer.abstained for answer in answers])
     right = [_right(*pair) for pair in zip(probe.queries, answers, strict=True)]
     groups = [f"{query.text}\n{query.history!r}" for query in probe.queries]
-    found = [
-        len(query.gold & set(answer.names[:FOUND_AT])) / len(query.gold)
-        for query, answer in zip(probe.queries, answers, strict=True)
-        if query.gold
-    ]
     low, high = auroc_interval(confidence, answerable, groups=groups)
     return ProbeResult(
         probe=probe.name,
@@ -51,8 +46,21 @@ def probe_result(probe: Probe, answers: Sequence[Answer], *, system: str) -> Pro
         coverage=coverage_at_precision(confidence, right),
         wrongly_refused=share(refused[answerable]),
         rightly_refused=share(refused[~answerable]),
-        found=share(found) if found else None,
+        found=_found([query.gold for query in probe.queries], answers),
+        found_hidden=_found(
+            [frozenset() if query.answerable else query.hidden for query in probe.queries], answers
+        ),
     )
+
+
+def _found(wanted: Sequence[frozenset[str]], answers: Sequence[Answer]) -> Estimate | None:
+    """Return the share of wanted tools among the first five, over the queries that want any."""
+    shares = [
+        len(names & set(answer.names[:FOUND_AT])) / len(names)
+        for names, answer in zip(wanted, answers, strict=True)
+        if names
+    ]
+    return share(shares) if shares else None
 
 
 def _right(query: RoutingQuery, answer: Answer) -> bool:

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from agentmem.router import ToolRouter
     from agentmem.types import Selection
 
-__all__ = ["Answer", "Asked", "ask", "opened", "remembering", "routing_row"]
+__all__ = [
+    "Answer",
+    "Asked",
+    "answer_of",
+    "ask",
+    "excluded_by",
+    "opened",
+    "remembering",
+    "routing_row",
+]
 
 _BATCH: Final = 256  # queries a call: scores of 256 queries and 20,000 views are 20 MB
 _CACHE_BYTES: Final = 512 << 20  # every query and example is encoded once: 60,000 of 384 dimensions
@@ -103,7 +112,7 @@ def ask(
     """
     groups: defaultdict[tuple[frozenset[str], str], list[int]] = defaultdict(list)
     for place, query in enumerate(queries):
-        groups[_excluded(query, names=names), repr(query.history)].append(place)
+        groups[excluded_by(query, names=names), repr(query.history)].append(place)
     found: dict[int, Answer] = {}
     config_id = None
     started = time.perf_counter()
@@ -115,17 +124,19 @@ def ask(
             hidden = sorted(excluded) or None
             selections = router.select_batch(texts, k=k, exclude=hidden, history=history)
             config_id = selections[0].config_id
-            found |= dict(zip(batch, map(_answer, selections), strict=True))
+            found |= dict(zip(batch, map(answer_of, selections), strict=True))
             advance(len(batch))
     spent = (time.perf_counter() - started) * 1000 / max(len(queries), 1)
     return Asked([found[place] for place in range(len(queries))], spent, config_id)
 
 
-def _excluded(query: RoutingQuery, *, names: Mapping[str, object]) -> frozenset[str]:
+def excluded_by(query: RoutingQuery, *, names: Mapping[str, object]) -> frozenset[str]:
+    """Return the tools that a query may not choose, of all names."""
     return query.hidden if query.shown is None else query.hidden | (names.keys() - query.shown)
 
 
-def _answer(selection: Selection) -> Answer:
+def answer_of(selection: Selection) -> Answer:
+    """Return what is measured of a selection."""
     names = tuple(match.name for match in selection.candidates)
     return Answer(names, selection.confidence, selection.abstained)
 

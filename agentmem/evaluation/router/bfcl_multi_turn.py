@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,7 +72,8 @@ def _turns(row: Mapping[str, Any], *, notes: Counter[str]) -> Iterator[RoutingQu
     for said, called in zip(row["question"], row["calls"], strict=True):
         if said and called:
             kind = "first turn" if not history else "later turn"
-            yield RoutingQuery(said[-1]["content"], frozenset(called), kind, tuple(history))
+            text, before = said[-1]["content"], tuple(history)
+            yield RoutingQuery(text, frozenset(called), kind, before, conversation=row["id"])
         else:
             notes["turns that call nothing, skipped"] += 1
         history += [*said, *_called(called)]
@@ -103,6 +105,6 @@ def _before_and_after(
     for said, called in zip(row["question"][: revealed - 1], row["calls"], strict=False):
         history += [*said, *_called(called)]
     request = row["question"][revealed - 1][-1]["content"]
-    kind, before = "missing function", tuple(history)
-    yield RoutingQuery(request, gold, kind, before)
-    yield RoutingQuery(request, frozenset(), kind, before, hidden=gold, answerable=False)
+    there = RoutingQuery(request, gold, "missing function", tuple(history), conversation=row["id"])
+    yield there
+    yield replace(there, gold=frozenset(), hidden=gold, answerable=False)

@@ -74,7 +74,7 @@ ROUTING_FORMATS: Final[Mapping[str, RoutingFormat]] = MappingProxyType(
         "jsonl": RoutingFormat(
             load_own_tools,
             "a folder with tools.jsonl (one definition a line) and queries.jsonl (`query`, `tools` "
-            "and optionally `split`, `category`, `history`)",
+            "and optionally `split`, `category`, `history`, `conversation`)",
         ),
     }
 )

@@ -15,12 +15,23 @@ from agentmem.evaluation.router.tasks import RoutingQuery
 if TYPE_CHECKING:
     from agentmem.router import ToolRouter
 
-__all__ = ["CURVE", "Amount", "Lessons", "Teaching", "amounts_of", "examples_of", "halves", "teach"]
+__all__ = [
+    "CURVE",
+    "TAUGHT_BY",
+    "Amount",
+    "Lessons",
+    "Teaching",
+    "amounts_of",
+    "examples_of",
+    "halves",
+    "teach",
+]
 
 Amount: TypeAlias = int | Literal["all"]
 """How many usage examples of each tool a router learns from."""
 
 CURVE: Final[tuple[Amount, ...]] = (0, 5, 20, 60, "all")  # where published curves have their points
+TAUGHT_BY: Final = "agentmem eval"  # who gave the lessons, in the router's history
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class Teaching:
     """What one router learnt.
 
     Attributes:
-        examples: Usage examples given.
+        examples: Usage examples given, or turns of conversations fed back.
         wrong: How many of them name another tool than the right one.
         applied: Whether the router's guard let the lesson take effect.
         reason: Why, or why not.
@@ -121,5 +132,5 @@ def teach(router: ToolRouter, lessons: Lessons) -> Teaching:
     total = sum(map(len, lessons.examples.values()))
     if not total:
         return Teaching(0, 0, applied=False, reason="nothing to learn")
-    lesson = router.add_examples(lessons.examples, by="agentmem eval")
+    lesson = router.add_examples(lessons.examples, by=TAUGHT_BY)
     return Teaching(total, lessons.wrong, lesson.applied, lesson.reason)

@@ -2,10 +2,12 @@
 
     tools.jsonl    one definition a line, in any form that `ToolRouter.register` takes
     queries.jsonl  {"query": "Will it rain in Turin?", "tools": ["get_weather"], "split": "test",
-                    "category": "weather", "history": [{"role": "user", "content": "..."}]}
+                    "category": "weather", "history": [{"role": "user", "content": "..."}],
+                    "conversation": "c1"}
 
 `tools` are the names of all tools that the query needs, `[]` where none fits. `split` ("train" or
-"test", the default), `category` and `history` may be left out. Nothing is dropped in silence.
+"test", the default), `category`, `history` and `conversation` (the id that its turns share) may
+be left out. Nothing is dropped in silence.
 """
 
 from __future__ import annotations
@@ -81,5 +83,6 @@ def _query(
         str(row.get("category", _NO_CATEGORY)),
         tuple(row.get("history") or ()),
         answerable=bool(gold),
+        conversation=None if (told := row.get("conversation")) is None else str(told),
     )
     return query, split

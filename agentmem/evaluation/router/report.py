@@ -10,7 +10,7 @@ from agentmem.evaluation.report import Estimate, Figures, Row, TableRow, lines
 from agentmem.evaluation.router.learning import Teaching
 from agentmem.evaluation.router.systems import is_product
 
-__all__ = ["MACRO", "CalibrationResult", "ProbeResult", "RouterReport"]
+__all__ = ["MACRO", "CalibrationResult", "HistoryGain", "ProbeResult", "RouterReport"]
 
 MACRO: Final = "each tool alike"  # the heading of macro averages in a table
 _SHORT: Final = 50  # failing queries a system in the short JSON; the whole has them all
@@ -34,6 +34,8 @@ class ProbeResult:
         rightly_refused: Share of the unanswerable ones.
         found: Share of the right tools among the first five, of the answerable queries; None
             where nobody knows the right tools.
+        found_hidden: Share of the hidden tools among the first five, of the unanswerable queries,
+            which has to be 0; None where nothing is hidden.
     """
 
     probe: str
@@ -46,6 +48,7 @@ class ProbeResult:
     wrongly_refused: Estimate
     rightly_refused: Estimate
     found: Estimate | None
+    found_hidden: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,25 @@ class CalibrationResult:
     refused: Estimate
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryGain:
+    """What it is worth to know the conversation so far: paired differences, told minus not told.
+
+    Attributes:
+        told: Name of the system that was told what went before.
+        untold: Name of the one that was asked the same queries without.
+        conversations: How many there are; the intervals resample them whole.
+        overall: The mean difference of each measure.
+        categories: The same for each category of queries.
+    """
+
+    told: str
+    untold: str
+    conversations: int
+    overall: Mapping[str, Estimate]
+    categories: Mapping[str, Mapping[str, Estimate]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterReport(Figures):
     """The result of one evaluation of a router.
@@ -83,9 +105,11 @@ class RouterReport(Figures):
         training: How many queries there were to learn from.
         label_noise: Chance with which an example was given to a wrong tool.
         seed: What random choices came from.
-        teachings: What each system learnt, by its name.
+        teachings: What each system learnt, by its name. Two systems that are asked with and
+            without history are one router, and stand under the name of the first.
         probes: Results of each probe by each system.
         calibrations: Results of calibrations; none without training queries.
+        history_gains: What the history adds, untaught and learning; none without histories.
         seconds_registering: Wall time to register all tools, encoding included.
     """
 
@@ -98,6 +122,7 @@ class RouterReport(Figures):
     teachings: Mapping[str, Teaching]
     probes: Sequence[ProbeResult]
     calibrations: Sequence[CalibrationResult]
+    history_gains: Sequence[HistoryGain]
     seconds_registering: float
 
     def to_dict(self, *, rows: bool = True) -> dict[str, Any]:

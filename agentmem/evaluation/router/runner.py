@@ -7,11 +7,10 @@ own, used through the same public calls an application makes; only the encodings
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
-
-import numpy as np
 
 from agentmem.embedding import CachedEmbedder
 from agentmem.errors import InvalidInput
@@ -25,6 +24,7 @@ from agentmem.evaluation.router.abstaining import (
 )
 from agentmem.evaluation.router.asking import Asked, ask, opened, remembering, routing_row
 from agentmem.evaluation.router.baselines import ask_baselines
+from agentmem.evaluation.router.conversing import converse, history_gain, in_conversations
 from agentmem.evaluation.router.formats import DEFAULT_SEED
 from agentmem.evaluation.router.learning import (
     Amount,
@@ -34,7 +34,13 @@ from agentmem.evaluation.router.learning import (
     halves,
     teach,
 )
-from agentmem.evaluation.router.report import CalibrationResult, ProbeResult, RouterReport
+from agentmem.evaluation.router.report import (
+    CalibrationResult,
+    HistoryGain,
+    ProbeResult,
+    RouterReport,
+)
+from agentmem.evaluation.router.sampling import limited, sample
 from agentmem.evaluation.router.tasks import Probe, RoutingQuery, RoutingTask, without_gold
 from agentmem.evaluation.session import depths_of, progress_bar, versions
 from agentmem.protocols import Embedder
@@ -66,15 +72,16 @@ class _Run:
     alpha: float
     bar: Progress
 
+    @property
+    def k(self) -> int:
+        return max(*self.ks, FOUND_AT)
+
+    def advance(self, doing: str, *, total: int) -> Callable[[int], None]:
+        return partial(self.bar.advance, self.bar.add_task(doing, total=total))
+
     def ask(self, router: ToolRouter, queries: Sequence[RoutingQuery], *, doing: str) -> Asked:
-        task = self.bar.add_task(doing, total=len(queries))
-
-        def advance(count: int) -> None:
-            self.bar.advance(task, count)
-
-        return ask(
-            router, queries, k=max(*self.ks, FOUND_AT), names=self.task.tools, advance=advance
-        )
+        advance = self.advance(doing, total=len(queries))
+        return ask(router, queries, k=self.k, names=self.task.tools, advance=advance)
 
     def teach(
         self, router: ToolRouter, *, amount: Amount, train: Sequence[RoutingQuery]
@@ -93,6 +100,7 @@ class _Finding:
     probes: Sequence[ProbeResult]
     tools: Sequence[Tool]
     seconds: float
+    gain: HistoryGain | None = None
 
 
 def evaluate_router(
@@ -133,10 +141,12 @@ def evaluate_router(
     amounts = amounts_of(examples, train=task.train)
     depths = depths_of(ks)
     _check(task, noise=label_noise, alpha=alpha, limit=limit)
-    task = _prepared(task, limit=limit, seed=seed)
+    task = limited(task, limit=limit, seed=seed)
     with progress_bar(shown=progress) as bar:
         run = _Run(task, remembering(embedder), depths, label_noise, seed, alpha, bar)
         found = {systems.name_of(amount): _system(run, amount=amount) for amount in amounts}
+        if 0 in amounts and in_conversations(task.test):
+            found[systems.LEARNING] = _learning(run)
         first = next(iter(found.values()))
         bare = (
             ask_baselines(first.tools, task.test, embedder=run.embedder, ks=depths)
@@ -160,6 +170,7 @@ def evaluate_router(
         teachings={name: finding.teaching for name, finding in found.items()},
         probes=[one for finding in found.values() for one in finding.probes],
         calibrations=calibrations,
+        history_gains=[finding.gain for finding in found.values() if finding.gain],
         seconds_registering=first.seconds,
     )
 
@@ -175,43 +186,38 @@ def _check(task: RoutingTask, *, noise: float, alpha: float, limit: int | None) 
         raise InvalidInput(f"limit has to be 1 or more; got {limit}")
 
 
-def _prepared(task: RoutingTask, *, limit: int | None, seed: int) -> RoutingTask:
-    """Cut a task to the limit."""
-    probes = [
-        Probe(probe.name, probe.about, _sample_probe(probe.queries, limit=limit, seed=seed))
-        for probe in task.probes
-    ]
-    return replace(task, test=_sample(task.test, limit=limit, seed=seed), probes=probes)
-
-
-def _sample(
-    queries: Sequence[RoutingQuery], *, limit: int | None, seed: int
-) -> Sequence[RoutingQuery]:
-    if limit is None or len(queries) <= limit:
-        return queries
-    drawn = np.random.default_rng(seed).choice(len(queries), size=limit, replace=False)
-    return [queries[place] for place in sorted(drawn.tolist())]
-
-
-def _sample_probe(
-    queries: Sequence[RoutingQuery], *, limit: int | None, seed: int
-) -> list[RoutingQuery]:
-    """Cut each kind of query alike: the same query asked with and without its tool stays a pair."""
-    kinds = [[query for query in queries if query.answerable is kind] for kind in (True, False)]
-    return [query for kind in kinds for query in _sample(kind, limit=limit, seed=seed)]
-
-
 def _system(run: _Run, *, amount: Amount) -> _Finding:
     name, task = systems.name_of(amount), run.task
     with opened(task, embedder=run.embedder) as (router, seconds):
         teaching = run.teach(router, amount=amount, train=task.train)
         asked = run.ask(router, task.test, doing=f"asking {name}")
         results = [_result(run, asked, name=name, about=systems.about(amount))]
+        gain = None
         if not amount and any(query.history for query in task.test):
             results.append(_without_history(run, router))
+            gain = history_gain(task.test, told=results[0], untold=results[1])
         probes = [_removal(run, router, asked=asked, name=name)]
         probes += [_probe(run, router, probe=probe, name=name) for probe in task.probes]
-        return _Finding(results, teaching, probes, router.list(), seconds)
+        return _Finding(results, teaching, probes, router.list(), seconds, gain)
+
+
+def _learning(run: _Run) -> _Finding:
+    """Ask conversations with and without history, and teach each once it was asked."""
+    task, name = run.task, systems.LEARNING
+    with opened(task, embedder=run.embedder) as (router, seconds):
+        advance = run.advance(f"asking and teaching {name}", total=len(task.test))
+        found = converse(
+            router, task.test, k=run.k, names=task.tools, seed=run.seed, advance=advance
+        )
+        told = _result(run, found.told, name=name, about=systems.ABOUT_LEARNING)
+        untold = _result(
+            run,
+            found.untold,
+            name=systems.LEARNING_NO_HISTORY,
+            about=f"{systems.ABOUT_LEARNING}; not told what went before in this one",
+        )
+        gain = history_gain(task.test, told=told, untold=untold)
+        return _Finding([told, untold], found.teaching, [], router.list(), seconds, gain)
 
 
 def _result(run: _Run, asked: Asked, *, name: str, about: str) -> SystemResult:
@@ -251,7 +257,7 @@ def _calibrations(
 ) -> list[CalibrationResult]:
     """Calibrate on half of the training queries, untaught and taught from the other half."""
     learnt, rest = halves(run.task.train)
-    held = _sample(rest, limit=limit, seed=run.seed)
+    held = sample(rest, limit=limit, seed=run.seed)
     if len(held) < _FEWEST_TO_CALIBRATE:
         return []
     most: Amount = "all" if "all" in amounts else max(amounts)

@@ -6,10 +6,21 @@ from typing import Final
 
 from agentmem.evaluation.router.learning import Amount
 
-__all__ = ["NO_HISTORY", "about", "is_product", "name_of"]
+__all__ = [
+    "ABOUT_LEARNING",
+    "LEARNING",
+    "LEARNING_NO_HISTORY",
+    "NO_HISTORY",
+    "about",
+    "is_product",
+    "name_of",
+]
 
 _PRODUCT: Final = "agentmem"
 NO_HISTORY: Final = f"{_PRODUCT}, no history"
+LEARNING: Final = f"{_PRODUCT} learning, with history"
+LEARNING_NO_HISTORY: Final = f"{_PRODUCT} learning, without history"
+ABOUT_LEARNING: Final = "the product's defaults, taught each conversation once it was asked"
 
 
 def name_of(amount: Amount) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "Probe",
     "RoutingQuery",
     "RoutingTask",
+    "conversations_of",
     "drop_unknown_gold",
     "split_by_tool",
     "without_gold",
@@ -41,6 +42,7 @@ class RoutingQuery:
         shown: The only tools that may be chosen; None for the whole catalogue.
         hidden: Tools that may not be chosen.
         answerable: Whether a tool in sight fits.
+        conversation: Id of the conversation it is a turn of; None where that is not known.
     """
 
     text: str
@@ -50,6 +52,7 @@ class RoutingQuery:
     shown: frozenset[str] | None = None
     hidden: frozenset[str] = frozenset()
     answerable: bool = True
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,17 @@ def without_gold(queries: Sequence[RoutingQuery]) -> list[RoutingQuery]:
         replace(query, gold=frozenset(), hidden=query.hidden | query.gold, answerable=False)
         for query in queries
     ]
+
+
+def conversations_of(queries: Sequence[RoutingQuery]) -> list[list[int]]:
+    """Return the places of each conversation's turns, in their order.
+
+    A query that names no conversation is one of its own.
+    """
+    found: defaultdict[str | int, list[int]] = defaultdict(list)
+    for place, query in enumerate(queries):
+        found[place if query.conversation is None else query.conversation].append(place)
+    return list(found.values())
 
 
 def drop_unknown_gold(

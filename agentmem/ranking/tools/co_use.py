@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CoUse"]
+__all__ = ["LEADERS", "CoUse"]
 
 TOGETHER_PRIOR = 3.0  # uses of a tool that were seen with no other
 AFTER_PRIOR = 5.0  # uses after a tool that followed the usual rates

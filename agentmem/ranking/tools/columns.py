@@ -53,10 +53,15 @@ class View:
         common = vectors.sum(axis=0) / (len(vectors) + CENTRE_PRIOR)
         return cls(unit(vectors - common), owners, size)
 
+    @property
+    def _one_each(self) -> bool:
+        """Whether the pieces are those of the tools, one by one."""
+        return np.array_equal(self.owners, np.arange(self.size))
+
     def cosines(self, query: Floats) -> Floats:
         """Cosine of each tool's best piece, shape (size,); NaN for tools without this view."""
         found = self.vectors @ query
-        if len(found) == self.size:
+        if self._one_each:
             return found
         best = np.full(self.size, -np.inf, np.float32)
         np.maximum.at(best, self.owners, found)
@@ -65,7 +70,7 @@ class View:
 
     def mean(self) -> Floats:
         """Mean of each tool's pieces, shape (size, D); zeros for tools without this view."""
-        if len(self.vectors) == self.size:
+        if self._one_each:
             return self.vectors
         total = np.zeros((self.size, self.vectors.shape[1]), np.float32)
         np.add.at(total, self.owners, self.vectors)
@@ -79,10 +84,17 @@ class Lexical:
     Attributes:
         rows: For each term BM25 of every tool, shape (N,).
         information: For each term its inverse document frequency.
+        unknown: Inverse document frequency of a term that no tool knows.
     """
 
     rows: Mapping[str, Floats]
     information: Mapping[str, float]
+    unknown: float
+
+    @property
+    def rarity(self) -> float:
+        """Mean inverse document frequency of the terms; 0 without terms."""
+        return sum(self.information.values()) / max(len(self.information), 1)
 
     def bm25(self, terms: list[str]) -> Floats | None:
         """BM25 of every tool over some of the terms, shape (N,); None if there are none."""
@@ -101,7 +113,7 @@ class Lexical:
         asked = sum(self.information[term] for term in terms)
         if found is None or asked <= 0:
             return None
-        best = float(found.max() if mask is None else found[mask].max(initial=0.0))
+        best = float((found if mask is None else found[mask]).max(initial=0.0))
         standard: Floats = zscore(found, mask) * np.float32(min(best / asked, 1.0))
         return standard
 
@@ -164,7 +176,8 @@ class Columns:
             term: self.index.postings(term, size=self.size) for term in dict.fromkeys(terms)
         }
         information = {term: idf(len(found[0]), self.size) for term, found in postings.items()}
-        return Lexical(bm25(postings, self.index.lengths(self.size)), information)
+        found = bm25(postings, self.index.lengths(self.size))
+        return Lexical(found, information, idf(0, self.size))
 
     def _best_pieces(self, query: Floats) -> Floats:
         described = self.views[0][0].cosines(query)

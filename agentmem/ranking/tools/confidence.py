@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BestTool", "log_odds", "probabilities", "sigmoid"]
+__all__ = ["COLD", "BestTool", "log_odds", "probabilities", "sigmoid"]
 
-# Of a tool known by its description: MetaTool, BFCL (non-live and live) and Seal-Tools, each with
-# equal weight.
-COLD = {"base": -1.871, "similarity": 2.563, "words": 0.078, "lead": 0.241}
-# Of a tool known by its usage: MetaTool, half of the development queries as examples.
-WARM = {"base": -6.0, "usage": 4.0, "example": 6.0, "lead": 0.3}
+# Of a tool known by its description: MetaTool; the same line serves BFCL and Seal-Tools.
+COLD = {"base": -5.94, "similarity": 5.32, "words": 0.46, "score": 0.114, "rarity": 3.86}
+# Of a tool known by its usage: MetaTool with 5, with 20 and with all examples a tool, each with
+# equal weight. With few examples their cosines are lower, and prove as much.
+WARM = {"base": -5.71, "few": 12.1, "words": 0.22, "usage": 6.42, "example": 2.88}
 
 Floats = NDArray[np.float32]
 
@@ -30,16 +30,19 @@ class BestTool:
 
     Attributes:
         cosine: Weighted mean of its views' cosines with the query.
-        bm25: Of its words, 0 or more.
-        lead: Its score minus the next one's, in standard deviations.
+        words: BM25 of its words, in units of what a word says that no tool knows.
+        score: Its score, in standard deviations over the candidates.
+        rarity: Mean information of the query's words, in the same unit, from 0 to 1: common
+            words resemble every tool a little, and so prove less.
         trust: How far usage is believed of it, from 0 to 1.
         prototype: Inner product with its prototype.
         nearest: Cosine of its nearest usage example.
     """
 
     cosine: float
-    bm25: float
-    lead: float
+    words: float
+    score: float
+    rarity: float
     trust: float = 0.0
     prototype: float = 0.0
     nearest: float = 0.0
@@ -49,10 +52,11 @@ def log_odds(best: BestTool) -> dict[str, float]:
     """Return the terms of the log-odds that the best candidate fits; they add up to it."""
     cold, warm = 1 - best.trust, best.trust
     terms = {
-        "base": cold * COLD["base"] + warm * WARM["base"],
+        "base": cold * COLD["base"] + warm * (WARM["base"] + WARM["few"] * cold),
         "similarity": cold * COLD["similarity"] * best.cosine,
-        "words": cold * COLD["words"] * math.log1p(max(best.bm25, 0.0)),
-        "lead": (cold * COLD["lead"] + warm * WARM["lead"]) * best.lead,
+        "words": (cold * COLD["words"] + warm * WARM["words"]) * best.words,
+        "score": cold * COLD["score"] * best.score,
+        "rarity": cold * COLD["rarity"] * best.rarity,
     }
     if warm:
         terms["usage"] = warm * WARM["usage"] * best.prototype

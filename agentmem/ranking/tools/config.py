@@ -68,7 +68,7 @@ class Routing:
     success_strength: float = 4.0
     half_life_days: float = 180.0
     outcome_days: float = 7.0
-    threshold: float = 0.15
+    threshold: float = 0.2  # refuses 1 to 3 % of what it should not on MetaTool, none on Seal-Tools
     coverage: float = 0.9
     temperature: float = 1.0
 

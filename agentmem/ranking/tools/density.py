@@ -37,7 +37,8 @@ def log_density(
     """
     if not len(cosines):
         return np.zeros(len(counts), np.float32)
-    kernel = np.exp((cosines - cosines.max()) / bandwidth) * weights
+    nearest = cosines.max(initial=-1.0, where=weights > 0)  # not of what is left out
+    kernel = np.exp((cosines - nearest) / bandwidth) * weights
     mass = np.bincount(owners, kernel, minlength=len(counts))
     crowd = np.maximum(counts, 1.0) ** CROWD
     found: Floats = np.log(np.maximum(mass, 0) / crowd + FLOOR).astype(np.float32)

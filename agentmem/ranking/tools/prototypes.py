@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 __all__ = ["SCALE", "centroids", "fit"]
 
@@ -63,19 +62,22 @@ def fit(
     bias = np.zeros(classes, np.float32)
     if not len(rows) or classes <= 1 or not steps:
         return prior, bias
-    target = np.zeros((len(rows), classes), np.float32)
-    target[np.arange(len(rows)), owners] = 1
+    places = np.arange(len(rows))
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         moved = flat[: classes * width].reshape(classes, width).astype(np.float32)
         shift = flat[classes * width :].astype(np.float32)
         logits = np.float32(SCALE) * (rows @ (prior + moved).T) + shift
-        norm = logsumexp(logits, axis=1)
-        value = float(weights @ (norm - logits[np.arange(len(rows)), owners]))
+        logits -= logits.max(axis=1, keepdims=True)
+        own = logits[places, owners]
+        chance = np.exp(logits, out=logits)
+        norm = chance.sum(axis=1)
+        value = float(weights @ (np.log(norm) - own))
         value += RIDGE * float((moved**2).sum()) + BIAS_RIDGE * float((shift**2).sum())
-        error = (np.exp(logits - norm[:, None]) - target) * weights[:, None]
-        slope = np.float32(SCALE) * (error.T @ rows) + 2 * RIDGE * moved
-        tilt = error.sum(axis=0) + 2 * BIAS_RIDGE * shift
+        chance *= (weights / norm)[:, None]
+        chance[places, owners] -= weights  # now the error
+        slope = np.float32(SCALE) * (chance.T @ rows) + 2 * RIDGE * moved
+        tilt = chance.sum(axis=0) + 2 * BIAS_RIDGE * shift
         return value, np.concatenate([slope.ravel(), tilt]).astype(np.float64)
 
     start = np.zeros(classes * width + classes)

@@ -7,22 +7,23 @@ over the candidates, so that their weights compare.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.ranking.fusion import top, zscore
-from agentmem.ranking.tools.co_use import CoUse
-from agentmem.ranking.tools.columns import Columns
-from agentmem.ranking.tools.confidence import BestTool, log_odds, sigmoid
+from agentmem.ranking.tools.co_use import LEADERS, CoUse
+from agentmem.ranking.tools.columns import Columns, Lexical
+from agentmem.ranking.tools.confidence import COLD, BestTool, log_odds, sigmoid
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.coverage import cover
 from agentmem.ranking.tools.usage import Usage, UsageLeg
 
 __all__ = ["Learnt", "Need", "Ranked", "rank"]
 
-NAMED = 30.0  # a tool named as it is written comes first: more than any score was seen to reach
+HEARSAY = 0.5  # what was said before counts half as evidence that a tool is needed now
+NAMED = 30.0  # a tool named as it is written comes first: more than most scores reach
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -96,7 +97,7 @@ class Ranked:
 
 
 def rank(
-    need: Need, columns: Columns, learnt: Learnt, *, config: Routing, mask: Mask | None
+    need: Need, columns: Columns, *, learnt: Learnt, config: Routing, mask: Mask | None
 ) -> Ranked:
     """Score every tool of a catalogue for one query.
 
@@ -107,62 +108,116 @@ def rank(
         config: The weights.
         mask: Which tools are candidates, shape (N,); all of them if None.
     """
-    usage = learnt.usage
-    cosines = columns.cosine(need.vector)
     words = columns.words(need.terms)
+    usage = learnt.usage
     leg = None if usage is None else usage.leg(need.vector, " ".join(need.terms), mask=mask)
-    cold = 1 - usage.trust if usage is not None else np.ones(columns.size, np.float32)
-    lexical_weight = np.float32(config.lexical) * cold
-    terms: dict[str, Floats] = {"meaning": cold * zscore(cosines, mask)}
-    if usage is not None and leg is not None:
-        lexical_weight += usage.trust * np.float32(config.usage_words / usage.norm)
-        terms["usage"] = usage.trust * leg.score
-    found = words.leg(need.terms, mask=mask)
-    terms["words"] = lexical_weight * (
-        np.zeros(columns.size, np.float32) if found is None else found
-    )
+    legs = _Legs(columns.cosine(need.vector), words, words.bm25(need.terms), usage, leg)
+    lexical = legs.lexical_weight(config)
+    terms = legs.terms(need, config=config, mask=mask)
     if learnt.success.any():
         terms["success"] = np.float32(config.success) * learnt.success
-    alone = _add(terms, columns.size)
-    bm25 = words.bm25(need.terms)
-    best = _best(alone, mask=mask, cosines=cosines, bm25=bm25, usage=usage, leg=leg)
-    odds = log_odds(best) if best is not None else {}
-    terms |= _conversation(
-        need, columns, learnt, config=config, mask=mask, doubt=1 - sigmoid(sum(odds.values()))
+    odds = legs.log_odds(_add(terms, columns.size), mask=mask)
+    went_before = _conversation(
+        need,
+        columns,
+        learnt=learnt,
+        config=config,
+        mask=mask,
+        doubt=1 - sigmoid(sum(odds.values())),
     )
+    if went_before:
+        terms |= went_before
+        odds = legs.log_odds(_add(terms, columns.size), mask=mask)
+        odds |= _spoken_of(need, columns, scores=_add(terms, columns.size), mask=mask, legs=legs)
+    if learnt.co_use.together:
+        scores = _add(terms, columns.size)
+        rates = learnt.co_use.companions(scores, top(scores, LEADERS, mask=mask).tolist())
+        terms["co_use"] = np.float32(config.co_use) * rates
     scores = _add(terms, columns.size)
-    clauses = [words.leg(clause, mask=mask) for clause in need.clauses]
-    parts = [
-        scores - terms["words"] + lexical_weight * part for part in clauses if part is not None
-    ]
-    worth = cover(scores, parts, mask=mask)
+    parts = [words.leg(clause, mask=mask) for clause in need.clauses]
+    needs = [scores - terms["words"] + lexical * part for part in parts if part is not None]
+    worth = cover(scores, needs, mask=mask)
     if worth is not scores:
         terms["coverage"] = worth - scores
     if need.named:
-        terms["named"] = _ones(need.named, columns.size) * np.float32(NAMED)
+        terms["named"] = _ones(need.named, columns.size) * np.float32(_lift(worth, need.named))
         worth = worth + terms["named"]
     return Ranked(
         scores=worth,
         order=top(worth, columns.size, mask=mask),
         terms=terms,
         needs_tool=odds,
-        cosines=cosines,
+        cosines=legs.cosines,
         words=words.rows,
         usage=leg,
         vector=need.vector,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Legs:
+    """What the legs found for one query."""
+
+    cosines: Floats
+    words: Lexical
+    bm25: Floats | None
+    usage: Usage | None
+    leg: UsageLeg | None
+
+    @property
+    def cold(self) -> Floats:
+        """How far each tool is judged by what it says of itself, from 0 to 1, shape (N,)."""
+        if self.usage is None:
+            return np.ones(len(self.cosines), np.float32)
+        cold: Floats = 1 - self.usage.trust
+        return cold
+
+    def lexical_weight(self, config: Routing) -> Floats:
+        """Weight of the words for each tool, shape (N,)."""
+        weight: Floats = np.float32(config.lexical) * self.cold
+        if self.usage is not None:
+            weight += self.usage.trust * np.float32(config.usage_words / self.usage.norm)
+        return weight
+
+    def terms(self, need: Need, *, config: Routing, mask: Mask | None) -> dict[str, Floats]:
+        """Return the terms of each tool's score on its own, each of shape (N,)."""
+        terms: dict[str, Floats] = {"meaning": self.cold * zscore(self.cosines, mask)}
+        if self.usage is not None and self.leg is not None:
+            terms["usage"] = self.usage.trust * self.leg.score
+        found = self.words.leg(need.terms, mask=mask)
+        nothing = np.zeros(len(self.cosines), np.float32)
+        terms["words"] = nothing if found is None else self.lexical_weight(config) * found
+        return terms
+
+    def log_odds(self, scores: Floats, *, mask: Mask | None) -> dict[str, float]:
+        """Return the terms of the log-odds that the best tool fits; none without candidates."""
+        first = top(scores, 1, mask=mask)
+        if not len(first):
+            return {}
+        place, usage, leg = int(first[0]), self.usage, self.leg
+        best = BestTool(
+            cosine=float(self.cosines[place]),
+            words=0.0 if self.bm25 is None else float(self.bm25[place]) / self.words.unknown,
+            score=float(scores[place]),
+            rarity=self.words.rarity / self.words.unknown,
+        )
+        if usage is None or leg is None:
+            return log_odds(best)
+        trust, prototype = float(usage.trust[place]), float(leg.prototype[place])
+        known = replace(best, trust=trust, prototype=prototype, nearest=float(leg.nearest[place]))
+        return log_odds(known)
+
+
 def _conversation(
     need: Need,
     columns: Columns,
-    learnt: Learnt,
     *,
+    learnt: Learnt,
     config: Routing,
     mask: Mask | None,
     doubt: float,
 ) -> dict[str, Floats]:
-    """What went before: the tools called, what was said, and what goes together with the best."""
+    """What went before: the tools called, those that usually follow them, and what was said."""
     terms: dict[str, Floats] = {}
     if need.called:
         likeness = zscore(_likeness(need.called, columns), mask)
@@ -175,6 +230,21 @@ def _conversation(
     return terms
 
 
+def _spoken_of(
+    need: Need, columns: Columns, *, scores: Floats, mask: Mask | None, legs: _Legs
+) -> dict[str, float]:
+    """Evidence from what was said before, where it speaks for the best tool and the query less.
+
+    A query such as "and tomorrow?" means nothing alone.
+    """
+    first = top(scores, 1, mask=mask)
+    if need.context is None or not len(first):
+        return {}
+    place = int(first[0])
+    more = float(columns.cosine(need.context)[place] - legs.cosines[place])
+    return {"context": HEARSAY * COLD["similarity"] * more} if more > 0 else {}
+
+
 def _likeness(called: Sequence[int], columns: Columns) -> Floats:
     """Mean likeness of each tool to those called, itself not counted, shape (N,)."""
     known = columns.together
@@ -185,36 +255,17 @@ def _likeness(called: Sequence[int], columns: Columns) -> Floats:
     return likeness
 
 
-def _best(
-    scores: Floats,
-    *,
-    mask: Mask | None,
-    cosines: Floats,
-    bm25: Floats | None,
-    usage: Usage | None,
-    leg: UsageLeg | None,
-) -> BestTool | None:
-    first = top(scores, 2, mask=mask)
-    if not len(first):
-        return None
-    place = int(first[0])
-    lead = float(scores[place] - scores[first[1]]) if len(first) > 1 else 0.0
-    known = usage is not None and leg is not None
-    return BestTool(
-        cosine=float(cosines[place]),
-        bm25=0.0 if bm25 is None else float(bm25[place]),
-        lead=lead,
-        trust=float(usage.trust[place]) if usage is not None and known else 0.0,
-        prototype=float(leg.prototype[place]) if leg is not None else 0.0,
-        nearest=float(leg.nearest[place]) if leg is not None else 0.0,
-    )
-
-
 def _add(terms: Mapping[str, Floats], size: int) -> Floats:
     total = np.zeros(size, np.float32)
     for term in terms.values():
         total = total + term
     return total
+
+
+def _lift(scores: Floats, named: Sequence[int]) -> float:
+    """Return what puts the tools named above all others, however rare the words of those are."""
+    behind = float(scores.max() - scores[list(named)].min())
+    return max(NAMED, behind + 1)
 
 
 def _ones(places: Sequence[int], size: int) -> Floats:

@@ -21,7 +21,7 @@ from agentmem.ranking.tools.discriminant import discriminant
 from agentmem.ranking.tools.prototypes import SCALE, centroids, fit
 from agentmem.ranking.tools.sketch import DIMENSIONS, Information, information, sketches
 
-__all__ = ["Moves", "Observations", "Usage", "UsageLeg", "checkpoint"]
+__all__ = ["Fitted", "Observations", "Usage", "UsageLeg", "checkpoint"]
 
 BACKGROUND = 512  # tools without examples that the others are measured against
 GROWTH = 1.1  # prototypes are fitted anew when a tenth more is known: amortised constant work
@@ -73,20 +73,37 @@ class Observations:
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """How far fitted prototypes moved from their centroids, by the examples known at the time.
+class Fitted:
+    """What was fitted of the examples known at the time; dear to make, and kept until a refit.
 
     Attributes:
         examples: How many observations were fitted.
         ground: Places of the tools, shape (B,).
-        moved: Shape (B, W).
-        bias: Shape (B,).
+        moved: How far each prototype moved from its centroid, shape (B, W).
+        bias: Of each prototype, shape (B,).
+        loadings: Of the discriminant, shape (B, W).
+        offsets: Of the discriminant, shape (B,).
     """
 
     examples: int
     ground: Ints
     moved: Floats
     bias: Floats
+    loadings: Floats
+    offsets: Floats
+
+    def to_matrix(self) -> Floats:
+        """Return all of it side by side, shape (B, 3 + 2 W)."""
+        columns = (self.ground, self.bias, self.offsets, self.moved, self.loadings)
+        matrix: Floats = np.column_stack(columns).astype(np.float32)
+        return matrix
+
+    @classmethod
+    def from_matrix(cls, matrix: Floats, *, examples: int) -> Fitted:
+        """Return what `to_matrix` was made of. Places are exact up to 16 million tools."""
+        moved, loadings = np.split(matrix[:, 3:], 2, axis=1)
+        ground = matrix[:, 0].astype(np.int64)
+        return cls(examples, ground, moved, matrix[:, 1], loadings, matrix[:, 2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +123,21 @@ class UsageLeg:
     cosines: Floats
 
 
-def checkpoint(known: int) -> int:
-    """Return of how many observations, of so many known, the prototypes are fitted.
+def checkpoint(lessons: Sequence[int]) -> int:
+    """Return of how many observations, counted from the oldest, the prototypes are fitted.
 
+    A fit is due with each lesson that makes a tenth more known than the fit before it knew.
     Depends on nothing else, so that every process comes to the same prototypes.
+
+    Args:
+        lessons: How many observations each lesson brought, oldest first.
     """
-    if known < 1 / (GROWTH - 1):
-        return known
-    return min(known, math.ceil(GROWTH ** math.floor(math.log(known, GROWTH))))
+    known = fitted = 0
+    for brought in lessons:
+        known += brought
+        if known >= GROWTH * fitted:
+            fitted = known
+    return fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +147,12 @@ class Usage:
     Attributes:
         trust: How far usage is believed of each tool, from 0 to 1, shape (N,).
         share: Weight of the density.
-        moves: The fitted prototypes' moves, to be handed to the next state.
+        fitted: What was fitted, to be handed to the next state.
     """
 
     trust: Floats
     share: float
-    moves: Moves
+    fitted: Fitted
     _config: Routing
     _weights: Information
     _ground: Ints
@@ -137,8 +161,6 @@ class Usage:
     _point_weights: Floats
     _counts: Floats
     _prototypes: Floats
-    _loadings: Floats
-    _offsets: Floats
     _examples: int
 
     @classmethod
@@ -149,7 +171,8 @@ class Usage:
         descriptions: Floats,
         documents: Sequence[str],
         config: Routing,
-        moves: Moves | None = None,
+        due: int | None = None,
+        fitted: Fitted | None = None,
     ) -> Usage | None:
         """Learn from observations; None where no tool was right for any query yet.
 
@@ -158,47 +181,37 @@ class Usage:
             descriptions: Unit vectors of the N tools' descriptions, shape (N, D).
             documents: Their terms, joined by spaces.
             config: The weights.
-            moves: Of an earlier state of the same catalogue and log, fitted of as many
-                observations as `checkpoint` asks for; fitted anew if None.
+            due: Of how many of the observations, from the oldest, prototypes and discriminant
+                are to be fitted (see `checkpoint`); of all if None.
+            fitted: An earlier fit of so many of the same observations to the same tools; made
+                anew if None, or if it was of others.
         """
         counts = observations.counts(len(descriptions))
         if not counts.any():
             return None
-        first = checkpoint(len(observations))
+        first = len(observations) if due is None else due
         weights = information([*observations.terms[:first], *documents])
         ground = _ground(counts)
-        prior = _place(
-            descriptions[ground],
-            [documents[place] for place in ground],
-            weights=weights,
-            config=config,
-        )
+        words = [documents[place] for place in ground]
+        prior = _place(descriptions[ground], words, weights=weights, config=config)
         rows = _place(observations.vectors, observations.terms, weights=weights, config=config)
         local = np.full(len(descriptions), -1, np.int64)
         local[ground] = np.arange(len(ground))
         owners = local[observations.owners]
         seen = (owners >= 0) & (observations.labels != 0)
-        rows, owners = rows[seen], owners[seen]
-        signed = _signed(observations, config)[seen]
-        means = centroids(rows, owners, weights=signed, prior=prior, shrinkage=config.shrinkage)
-        early = int(np.count_nonzero(seen[:first]))
-        if moves is None or moves.examples != first or not np.array_equal(moves.ground, ground):
-            start = centroids(
-                rows[:early],
-                owners[:early],
-                weights=signed[:early],
-                prior=prior,
-                shrinkage=config.shrinkage,
+        rows, owners, signed = rows[seen], owners[seen], _signed(observations, config)[seen]
+        if fitted is None or fitted.examples != first or not _same(fitted.ground, ground):
+            early = slice(int(np.count_nonzero(seen[:first])))
+            parts = _fit(
+                rows[early], owners[early], signed=signed[early], prior=prior, config=config
             )
-            positive = np.maximum(signed[:early], 0)
-            fitted, bias = fit(rows[:early], owners[:early], weights=positive, prior=start)
-            moves = Moves(first, ground, fitted - start, bias)
-        loadings, offsets = discriminant(rows, owners, weights=np.maximum(signed, 0), means=means)
+            fitted = Fitted(first, ground, *parts)
+        means = centroids(rows, owners, weights=signed, prior=prior, shrinkage=config.shrinkage)
         mean = float(counts.sum() / np.count_nonzero(counts))
         return cls(
             trust=counts / (counts + np.float32(config.trust)),
             share=config.neighbours * mean / (mean + config.neighbours_half),
-            moves=moves,
+            fitted=fitted,
             _config=config,
             _weights=weights,
             _ground=ground,
@@ -206,9 +219,7 @@ class Usage:
             _owners=np.concatenate([owners, np.arange(len(ground))]),
             _point_weights=np.concatenate([signed, np.ones(len(ground), np.float32)]),
             _counts=counts[ground] + 1,
-            _prototypes=means + moves.moved,
-            _loadings=loadings,
-            _offsets=offsets,
+            _prototypes=means + fitted.moved,
             _examples=len(rows),
         )
 
@@ -230,7 +241,7 @@ class Usage:
         place = _place(vector[None], [terms], weights=self._weights, config=config)[0]
         among = None if mask is None else mask[self._ground]
         prototype = self._prototypes @ place
-        logits = np.float32(SCALE) * prototype + self.moves.bias
+        logits = np.float32(SCALE) * prototype + self.fitted.bias
         cosines = self._points @ place
         density = log_density(
             cosines,
@@ -240,7 +251,7 @@ class Usage:
             bandwidth=config.bandwidth,
         )
         score = zscore(logits, among) + np.float32(self.share) * zscore(density, among)
-        spread = self._loadings @ place + self._offsets
+        spread = self.fitted.loadings @ place + self.fitted.offsets
         score += np.float32(config.discriminant) * zscore(spread, among)
         nearest = np.full(len(self._ground), -1, np.float32)
         np.maximum.at(nearest, self._owners, np.where(self._point_weights > 0, cosines, -1))
@@ -250,6 +261,21 @@ class Usage:
             _spread_out(nearest, self._ground, size),
             cosines[: self._examples],
         )
+
+
+def _fit(
+    rows: Floats, owners: Ints, *, signed: Floats, prior: Floats, config: Routing
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Fit prototypes and discriminant; return moves, biases, loadings and offsets."""
+    start = centroids(rows, owners, weights=signed, prior=prior, shrinkage=config.shrinkage)
+    positive = np.maximum(signed, 0)
+    moved, bias = fit(rows, owners, weights=positive, prior=start)
+    loadings, offsets = discriminant(rows, owners, weights=positive, means=start)
+    return moved - start, bias, loadings, offsets
+
+
+def _same(one: Ints, other: Ints) -> bool:
+    return bool(np.array_equal(one, other))
 
 
 def _place(

@@ -1,0 +1,76 @@
+"""`Fits`: what was computed of lessons and is dear to compute again, by the hash of what it is of.
+
+Nothing here is more than a saving: a fit that is not there, or cannot be kept, is made anew.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from lancedb.table import Table
+from numpy.typing import NDArray
+
+from agentmem.errors import StoreError
+from agentmem.storage.guard import Guard
+from agentmem.storage.late import LateTable
+from agentmem.storage.opening import Opened
+from agentmem.storage.quoting import literal
+from agentmem.storage.rows import PRIMARY_KEY, TIMES
+
+__all__ = ["Fits"]
+
+FITS: Final = "tool_fits"
+KEEP: Final = "keep a fit"
+COLUMNS: Final[list[pa.Field[Any]]] = [
+    pa.field("id", pa.string(), nullable=False, metadata=PRIMARY_KEY),
+    pa.field("made_at", TIMES, nullable=False),
+    pa.field("rows", pa.int64(), nullable=False),
+    pa.field("matrix", pa.large_binary(), nullable=False),
+]
+
+
+class Fits:
+    """The fits of a store, of which only the newest is kept. Safe for several threads."""
+
+    def __init__(self, opened: Opened, *, guard: Guard) -> None:
+        self._guard = guard
+        self._table = LateTable(
+            opened, table=FITS, holding="fits", schema=pa.schema(COLUMNS), guard=guard
+        )
+
+    def get(self, fit_id: str) -> NDArray[np.float32] | None:
+        """Return the matrix kept under an id, or None."""
+        handle = self._table.found()
+        if handle is None:
+            return None
+        with handle.reading() as table:
+            query = table.search().where(f"id = {literal(fit_id)}").select(["rows", "matrix"])
+            found = query.to_arrow()
+        if not found.num_rows:
+            return None
+        flat = np.frombuffer(found["matrix"][0].as_py(), np.float32)
+        rows = int(found["rows"][0].as_py())
+        return flat.reshape(rows, -1) if rows else None
+
+    def put(self, fit_id: str, matrix: NDArray[np.float32]) -> None:
+        """Keep a matrix, shape (R, C), in the place of all others, if the store can be written."""
+        if self._guard.read_only:
+            return
+        columns: dict[str, list[Any]] = {
+            "id": [fit_id],
+            "made_at": [datetime.now(timezone.utc)],
+            "rows": [len(matrix)],
+            "matrix": [np.ascontiguousarray(matrix, np.float32).tobytes()],
+        }
+        row = pa.table(columns, pa.schema(COLUMNS))
+
+        def replace(table: Table) -> None:
+            merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge.when_not_matched_by_source_delete().execute(row)
+
+        with suppress(StoreError):
+            self._table.made(KEEP).commit(replace, action=KEEP)

@@ -1,0 +1,61 @@
+"""Sketches of words, against the sparse vectors that they stand for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentmem.ranking.tools.sketch import DIMENSIONS, information, sketches
+
+DOCUMENT = st.lists(st.integers(0, 60).map(lambda n: f"w{n}"), min_size=1, max_size=12)
+
+
+def sparse(document: list[str], idf: dict[str, float]) -> dict[str, float]:
+    return {term: (1 + math.log(n)) * idf[term] for term, n in Counter(document).items()}
+
+
+def cosine(one: dict[str, float], other: dict[str, float]) -> float:
+    product = sum(value * other.get(term, 0.0) for term, value in one.items())
+    lengths = [math.sqrt(sum(v * v for v in x.values())) for x in (one, other)]
+    return product / (lengths[0] * lengths[1])
+
+
+@given(DOCUMENT, DOCUMENT)
+def test_inner_products_are_near_those_of_the_sparse_vectors(
+    one: list[str], other: list[str]
+) -> None:
+    texts = [" ".join(one), " ".join(other), "w1 w2", "w3"]
+    idf = information(texts)
+    found = sketches(texts, weights=idf)
+    expected = cosine(sparse(one, idf), sparse(other, idf))
+    assert float(found[0] @ found[1]) == pytest.approx(expected, abs=5 / math.sqrt(DIMENSIONS))
+
+
+def test_errors_of_inner_products_even_out() -> None:
+    """Without bias: over many pairs of documents that share nothing the mean is 0."""
+    texts = [" ".join(f"d{d}t{n}" for n in range(6)) for d in range(200)]
+    found = sketches(texts, weights=information(texts)).astype(np.float64)
+    products = found @ found.T
+    apart = products[~np.eye(200, dtype=bool)]
+    assert abs(apart.mean()) < 0.003
+    assert apart.std() == pytest.approx(1 / math.sqrt(DIMENSIONS), rel=0.15)
+
+
+def test_information_is_above_zero_falls_with_frequency_and_knows_of_the_unknown() -> None:
+    found = information(["often", "often", "often rarely"])
+    assert 0 < found["often"] < found["rarely"] < found["never"]
+    assert found["often"] == pytest.approx(math.log(4 / 3.5))
+    assert "never" not in found
+
+
+def test_documents_without_terms_have_no_direction() -> None:
+    assert not sketches(["", ""], weights=information([])).any()
+    empty, told = sketches(["", "rain"], weights=information(["rain"]))
+    assert not empty.any()
+    assert np.linalg.norm(told) == pytest.approx(1)
+    assert sketches([], weights=information([])).shape == (0, DIMENSIONS)
