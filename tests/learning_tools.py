@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from typing import Any
 
 from router_tools import define
@@ -59,7 +58,7 @@ def first_rate(router: ToolRouter, *, seed: int = 99) -> float:
     return sum(hits) / len(hits)
 
 
-def observed(router: ToolRouter) -> list[Mapping[str, Any]]:
+def observed(router: ToolRouter) -> list[dict[str, Any]]:
     """Return every stored observation, without its vector."""
     rows = router._parts.store.lessons.observations(None)[1]
-    return rows.drop_columns(["vector"]).to_pylist()
+    return rows.select([name for name in rows.column_names if name != "vector"]).to_pylist()

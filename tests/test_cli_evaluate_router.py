@@ -69,6 +69,19 @@ def test_the_report_shows_ranking_abstention_and_failures(own_data: Path) -> Non
     assert "Answered worst by agentmem +all:" in printed
     assert "Something by Bach" in printed
     assert "precision@" not in printed
+    assert "What the history adds" not in printed
+
+
+def test_conversations_are_asked_with_and_without_their_history(own_data: Path) -> None:
+    before = [{"role": "user", "content": "Will it rain in Turin?"}]
+    turn = {"query": "Tell Ada", "tools": ["send_mail"], "history": before, "conversation": 7}
+    with (own_data / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(turn) + "\n")
+    printed = _in_one_line(_run("--dataset", "jsonl", own_data, "--examples", "0").stdout)
+    assert "What the history adds: told what went before, minus not told" in printed
+    assert re.search(r"agentmem learning, with history .*overall \(4 conversations\)", printed)
+    assert re.search(r"\+0\.000 \+0\.000 to \+0\.000", printed)
+    assert "4 turns of 4 conversations were taught" in printed
 
 
 def test_json_is_all_that_is_printed_and_the_file_holds_every_answer(

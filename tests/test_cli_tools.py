@@ -236,9 +236,9 @@ def test_one_tool_is_shown_whole_or_missed_with_the_nearest(store: Path) -> None
 
 def test_a_selection_prints_rank_tool_score_probability_and_terms(store: Path) -> None:
     text = printed("tools", "select", TURIN, "--store", store)
-    assert re.search(r"^1 +get_weather +-?\d+\.\d\d +\d+%$", text, re.MULTILINE)
-    assert re.search(r"[a-z]+ [+-]\d\.\d\d", text)
-    assert re.search(r"confidence \d\.\d\d, threshold \d\.\d\d \(the default", text)
+    assert re.search(r"^1 +get_weather +-?\d+\.\d\d +\d+% *$", text, re.MULTILINE)
+    assert re.search(r"meaning [+-]\d\.\d\d +words [+-]\d\.\d\d", text)
+    assert re.search(r"confidence \d\.\d\d, threshold 0\.20 \(the default", text)
     assert re.search(r"\d+ tokens of schemas, \d+ saved; 5 tools in sight", text)
     assert "ms encoding the question" in text
     assert "\x1b" not in text
@@ -283,7 +283,7 @@ def test_a_budget_of_tokens_is_kept(store: Path) -> None:
 
 
 def test_an_abstention_says_so_and_why(store: Path) -> None:
-    query = f"{POETRY} zyxgloop"
+    query = "Who painted the Mona Lisa, zyxgloop?"
     found = machine("tools", "select", query, "--store", store)
     assert (found["abstained"], found["matches"]) == (True, [])
     assert len(found["candidates"]) == 5
@@ -309,6 +309,16 @@ def test_the_conversation_so_far_is_read_from_a_file(store: Path, tmp_path: Path
     conditioned = machine("tools", "select", "Now do it", "--store", store, "--history", file)
     assert conditioned["candidates"][0]["name"] == "book_flight"
     assert conditioned["confidence"] != without["confidence"]
+
+
+def test_tools_called_in_the_conversation_are_read_and_told(store: Path, tmp_path: Path) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "book_flight", "arguments": "{}"}}
+    said = [{"role": "user", "content": "Book it."}, {"role": "assistant", "tool_calls": [call]}]
+    history = ("--history", write(tmp_path / "said.jsonl", *said))
+    assert machine("tools", "select", TURIN, "--store", store)["called"] == []
+    found = machine("tools", "select", TURIN, "--store", store, *history)
+    assert found["called"] == ["book_flight"]
+    assert "called" in found["candidates"][0]["terms"]
 
 
 def test_an_explanation_names_the_losers_and_the_margin(store: Path) -> None:

@@ -59,8 +59,8 @@ EVIDENCE = ToolEvidence(
     succeeded=4,
     failed=1,
 )
-FIRST = ToolMatch(WEATHER, 2.5, 0.91, {"dense": 3.0, "lexical": -0.5})
-SECOND = ToolMatch(FLIGHT, 0.5, 0.08, {"dense": 0.5})
+FIRST = ToolMatch(WEATHER, 2.5, 0.91, {"meaning": 3.0, "words": -0.5})
+SECOND = ToolMatch(FLIGHT, 0.5, 0.08, {"meaning": 0.5})
 SELECTION = Selection(
     matches=(FIRST,),
     candidates=(FIRST, SECOND),
@@ -68,13 +68,14 @@ SELECTION = Selection(
     abstained=False,
     reason=None,
     confidence=0.93,
-    threshold=0.4,
+    threshold=0.2,
     calibrated=False,
-    needs_tool={"similarity": 2.5, "gap": 0.1},
+    needs_tool={"base": -5.9, "similarity": 3.2, "words": 2.0, "rarity": 3.3},
     unmatched_terms=("turin",),
     tokens=61,
     tokens_saved=4_210,
     namespace=None,
+    called=("get_time",),
     catalogue=120,
     catalogue_version=3,
     examples_version=0,
@@ -83,7 +84,12 @@ SELECTION = Selection(
     milliseconds={"embed": 5.0, "rank": 0.4},
 )
 ABSTENTION = replace(
-    SELECTION, matches=(), abstained=True, reason="nothing is near enough", confidence=0.2
+    SELECTION,
+    matches=(),
+    abstained=True,
+    reason="nothing is near enough",
+    confidence=0.1,
+    needs_tool={"base": -5.9, "similarity": 0.7, "rarity": 3.0},
 )
 LESSON = Lesson(
     id="0190-1",
@@ -139,13 +145,13 @@ def test_a_selection_shows_rank_tool_score_probability_and_terms() -> None:
     assert rows[0].split() == ["tool", "score", "probability"]
     assert rows[1].split() == ["1", "get_weather", "2.50", "91%"]
     assert "Weather of a city." in rows[2]
-    assert rows[3].split() == ["dense", "+3.00", "lexical", "-0.50"]
+    assert rows[3].split() == ["meaning", "+3.00", "words", "-0.50"]
     assert "book_flight" not in text
 
 
 def test_a_selection_says_how_sure_it_is_and_what_it_saved() -> None:
     text = shown(selection_block(SELECTION))
-    assert "confidence 0.93, threshold 0.40 (the default, not calibrated)" in text
+    assert "confidence 0.93, threshold 0.20 (the default, not calibrated)" in text
     assert "61 tokens of schemas, 4,210 saved; 120 tools in sight" in text
     assert "5.0 ms encoding the question, 0.4 ms everything else." in text
     assert "(calibrated)" in shown(selection_block(replace(SELECTION, calibrated=True)))
@@ -155,7 +161,7 @@ def test_an_abstention_says_so_with_reason_unmatched_words_and_the_nearest() -> 
     text = shown(selection_block(ABSTENTION))
     assert text.startswith("No tool fits: nothing is near enough\n")
     assert "Words that occur in no candidate: turin" in text
-    assert "similarity +2.50" in text
+    assert "base -5.90  rarity +3.00  similarity +0.70" in text
     nearest = text.split("Nearest, and not chosen:")[1]
     assert "book_flight in travel" in nearest
 
@@ -177,7 +183,7 @@ def test_nothing_at_all_is_shown_without_a_table() -> None:
 def test_evidence_draws_terms_and_shows_words_examples_and_outcomes() -> None:
     explained = replace(SELECTION, matches=(replace(FIRST, evidence=EVIDENCE),))
     text = shown(selection_block(explained))
-    assert "dense   +3.00 ████" in text
+    assert "meaning +3.00 ████" in text
     assert "cosine 0.61  words in common: turin 0.80, rain 0.20" in text
     assert "best view: get weather: Weather of a city." in text
     assert "used for 0.90: Is it raining?" in text
@@ -362,6 +368,7 @@ def test_json_forms_hold_every_field() -> None:
     }
     for kind, form in forms.items():
         assert set(json.loads(json.dumps(form))) == names_of(kind)
+    assert forms[Selection]["called"] == ["get_time"]
     match = forms[Selection]["matches"][0]
     assert set(match["evidence"]) == names_of(ToolEvidence)
     assert sum(match["terms"].values()) == match["score"]

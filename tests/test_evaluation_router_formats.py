@@ -219,6 +219,7 @@ def test_each_turn_is_a_query_with_what_went_before(tmp_path: Path) -> None:
         {"role": "assistant", "content": "", "tool_calls": [{"name": "cd"}, {"name": "cd"}]},
         {"role": "user", "content": "Nothing to do"},
     )
+    assert first.conversation == later.conversation == "1"
     assert task.notes == {"turns that call nothing, skipped": 1}
 
 
@@ -233,6 +234,7 @@ def test_a_request_waits_for_its_missing_function(tmp_path: Path) -> None:
     after, before = probe.queries
     assert (after.text, after.gold, after.hidden) == ("Sort it", _set("sort"), frozenset())
     assert (before.text, before.hidden, before.answerable) == ("Sort it", _set("sort"), False)
+    assert (before.gold, before.history) == (frozenset(), after.history)
     assert [message["role"] for message in before.history] == ["user", "assistant"]
 
 
@@ -257,7 +259,13 @@ def test_own_queries_are_split_as_they_say(tmp_path: Path) -> None:
         _own(
             tmp_path,
             {"query": "Will it rain?", "tools": ["get_weather"], "history": history},
-            {"query": "Tell Ada", "tools": "send_mail", "category": "mail", "split": "train"},
+            {
+                "query": "Tell Ada",
+                "tools": "send_mail",
+                "category": "mail",
+                "split": "train",
+                "conversation": 7,
+            },
             {"query": "Who are you?", "tools": []},
             {"query": "And you?", "tools": [], "split": "train"},
         ),
@@ -270,6 +278,7 @@ def test_own_queries_are_split_as_they_say(tmp_path: Path) -> None:
         history,
     )
     assert (train.gold, train.category) == (_set("send_mail"), "mail")
+    assert (test.conversation, train.conversation) == (None, "7")
     (probe,) = task.probes
     assert [query.answerable for query in probe.queries] == [True, False]
     assert task.notes == {"train queries that no tool fits, not used": 1}

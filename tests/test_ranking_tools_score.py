@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from choosing_tools import DIMENSION, Floats, columns_of, nothing_learnt, observed, rows
+from choosing_tools import DIMENSION, columns_of, nothing_learnt, observed, rows
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -139,13 +140,16 @@ def test_a_failing_tool_loses_score_on_every_query() -> None:
     assert np.argmin(after.terms["success"]) == 0
 
 
-def test_what_was_said_before_counts_in_doubt_only() -> None:
-    context: Floats = rows(1, seed=8)[0]
-    columns = columns_of(DOCUMENTS)
-    sure = Need(vector=columns.together[0] * 1.2, terms=["rain", "turin"], context=context)
-    vague = Need(vector=-columns.together.mean(axis=0), terms=[], context=context)
-    weights = [float(np.abs(ask(need).terms["context"]).max()) for need in (sure, vague)]
-    assert 0 < weights[0] < weights[1]
+@pytest.mark.parametrize(
+    ("terms", "threshold", "counts"),
+    [(WORDS, 0.0, False), (WORDS, 1.0, True), (WORDS[:1], 0.0, True)],
+)
+def test_what_was_said_before_counts_where_the_query_alone_says_little(
+    terms: Sequence[str], threshold: float, *, counts: bool
+) -> None:
+    need = Need(vector=rows(1, seed=3)[0], terms=list(terms), context=rows(1, seed=8)[0])
+    found = ask(need, config=Routing(threshold=threshold))
+    assert ("context" in found.terms) == counts
 
 
 def test_tools_like_those_called_are_likelier_and_the_called_one_is_no_evidence_for_itself() -> (

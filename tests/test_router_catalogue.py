@@ -45,6 +45,7 @@ from agentmem.filters import field
 from agentmem.memory import Memory
 from agentmem.router import ToolRouter
 from agentmem.routing import OnConflict
+from agentmem.storage.catalogue import ARGUMENTS, DESCRIPTION, NAME
 from agentmem.testing import HashEmbedder
 from agentmem.tokens import CallableCounter, UncountableText
 from agentmem.types import CatalogueChange
@@ -73,7 +74,7 @@ def tokens_of(router: ToolRouter) -> list[int | None]:
 def test_tools_are_listed_as_they_were_registered(router: ToolRouter) -> None:
     change = router.register(TOOLS)
     added = ("book_flight", "get_weather", "send_mail")
-    assert change == CatalogueChange(added, (), (), (), namespace="default", embedded=5)
+    assert change == CatalogueChange(added, (), (), (), namespace="default", embedded=8)
     assert names(router) == ["get_weather", "book_flight", "send_mail"]
     assert [tool.schema("original") for tool in router.list()] == TOOLS
     assert router.get("book_flight").schema("original") == FLIGHT
@@ -99,6 +100,17 @@ def test_python_functions_are_registered_with_their_signature(router: ToolRouter
     assert texts_of(router, "tide")[0] == "tide: Reads the tide tables."
 
 
+def test_a_tool_is_embedded_as_description_name_and_arguments(router: ToolRouter) -> None:
+    assert router.register([WEATHER, MAIL]).embedded == 5
+    assert texts_of(router, "get_weather") == [
+        "get weather: Tells the weather of a place.",
+        "get weather",
+        "city: Where to look.",
+    ]
+    assert texts_of(router, "send_mail") == ["send mail: Sends a letter by mail.", "send mail"]
+    assert state_of(router).kinds.tolist() == [DESCRIPTION, NAME, ARGUMENTS, DESCRIPTION, NAME]
+
+
 def test_the_same_definition_again_changes_and_embeds_nothing(tmp_path: Path) -> None:
     embedder = Counting()
     with open_router(tmp_path, embedder=embedder) as router:
@@ -116,9 +128,9 @@ def test_a_large_call_is_embedded_in_few_batches_each_text_once(tmp_path: Path) 
     embedder = Counting()
     many = [define(f"tool_{n}", f"does thing {n}", unit="Metres or feet.") for n in range(600)]
     with open_router(tmp_path, embedder=embedder) as router:
-        assert router.register(many).embedded == 1_200
+        assert router.register(many).embedded == 1_800
         assert embedder.calls == 2
-        assert len(embedder.texts) == len(set(embedder.texts)) == 601
+        assert len(embedder.texts) == len(set(embedder.texts)) == 1_201
         assert names(router) == [one["name"] for one in many]
 
 
@@ -137,11 +149,11 @@ def test_an_edited_description_is_embedded_anew_and_nothing_else_is(
             change = router.register(edited, on_conflict="replace")
         assert change.changed == ("get_weather",)
         assert change.unchanged == ("book_flight", "send_mail")
-        assert change.embedded == 2
-        assert embedder.texts == ["get weather: Forecasts rain and sun."]  # arguments: remembered
+        assert change.embedded == 3
+        assert embedder.texts == ["get weather: Forecasts rain and sun."]  # the rest: remembered
         state = state_of(router)
         assert state.version == version + 1
-        assert len(state.texts) == 5
+        assert len(state.texts) == 8
         expected = HashEmbedder(WIDE).embed(state.texts, kind="document")
         np.testing.assert_allclose(state.vectors, expected, atol=1e-6)
         assert "get weather: Forecasts rain and sun." in state.texts
@@ -216,7 +228,7 @@ def test_sync_adds_changes_and_removes_in_one_commit(router: ToolRouter) -> None
     router.register([WEATHER, FLIGHT])
     version = state_of(router).version
     wanted = CatalogueChange(
-        ("send_mail",), ("get_weather",), (), ("book_flight",), namespace="default", embedded=3
+        ("send_mail",), ("get_weather",), (), ("book_flight",), namespace="default", embedded=5
     )
     planned = router.sync([MAIL, EDITED], dry_run=True)
     assert planned.dry_run
@@ -344,11 +356,11 @@ def test_each_piece_of_a_long_description_carries_the_name(router: ToolRouter) -
     assert all(text.startswith("tide tables: ") for text in described)
     arguments = [text for text in texts if "boat" in text]
     assert len(arguments) > 2
-    assert texts == described + arguments
-    state = state_of(router)
-    assert state.kinds.tolist() == [0] * len(described) + [1] * len(arguments)
+    assert texts == [*described, "tide tables", *arguments]
+    kinds = [DESCRIPTION] * len(described) + [NAME] + [ARGUMENTS] * len(arguments)
+    assert state_of(router).kinds.tolist() == kinds
     router.sync(define("tide_tables", "Short now."))
-    assert state_of(router).texts == ["tide tables: Short now."]
+    assert state_of(router).texts == ["tide tables: Short now.", "tide tables"]
 
 
 @pytest.mark.parametrize("on_conflict", get_args(OnConflict))
@@ -369,7 +381,7 @@ def test_a_name_taken_while_embedding_is_settled_as_asked(
             expected = WEATHER
         assert sorted(names(router)) == ["book_flight", "get_weather", "send_mail"]
         assert router.get("get_weather").schema("original") == expected
-        assert len(state_of(router).texts) == 5
+        assert len(state_of(router).texts) == 8
 
 
 def test_of_two_syncs_at_once_one_has_its_way_entirely(tmp_path: Path) -> None:
@@ -414,7 +426,7 @@ def test_processes_register_at_once_and_nothing_is_lost_or_doubled(tmp_path: Pat
         expected = [f"{who}_{n}" for who in ("ada", "ben", "cy", "shared") for n in range(8)]
         assert sorted(names(router, namespace="default")) == sorted(expected)
         assert router.namespaces() == {"ada": 1, "ben": 1, "cy": 1, "default": 32}
-        assert len(state_of(router).texts) == 24 * 2 + 8 + 3
+        assert len(state_of(router).texts) == 24 * 3 + 8 * 2 + 3 * 2
 
 
 def test_what_another_process_registered_is_seen_at_once(tmp_path: Path) -> None:
@@ -456,8 +468,8 @@ def test_one_cache_serves_the_memory_and_the_router(tmp_path: Path) -> None:
         open_router(tmp_path, embedder=cached) as router,
     ):
         memory.add(say("Sends a letter"), user_id="ada")
-        router.register(define("user", "Sends a letter"))  # the same text as the turn's
-        assert (cached.misses, cached.hits) == (1, 1)
+        router.register(define("user", "Sends a letter"))  # as the turn's text
+        assert (cached.misses, cached.hits) == (2, 1)  # the name alone is new
 
 
 def test_tokens_of_the_definition_are_counted_exactly(router: ToolRouter) -> None:
@@ -645,7 +657,7 @@ def test_a_catalogue_behaves_as_a_dictionary(
                 with pytest.raises(DuplicateTool):
                     router.register(tools)
             assert {tool.name: tool.description for tool in router.list()} == model
-            assert len(state_of(router).texts) == len(model)
+            assert len(state_of(router).texts) == 2 * len(model)
 
 
 def test_real_vectors_follow_an_edited_description(

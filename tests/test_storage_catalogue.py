@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import Any, get_args
 
 import lancedb
 import numpy as np
@@ -30,7 +30,9 @@ from storage_tools import ADA, HOSTILE, NOON, open_store, rows_of, run_python, t
 
 from agentmem.errors import StoreError
 from agentmem.storage import late, opening
+from agentmem.storage.catalogue import ARGUMENTS, DESCRIPTION, NAME
 from agentmem.storage.handle import COMPACT_AFTER
+from agentmem.storage.tool_schema import ViewKind
 from agentmem.storage.tool_store import ToolStore
 
 LATER = NOON + timedelta(hours=1)
@@ -73,6 +75,15 @@ def test_pieces_of_one_tool_lie_together_in_order_with_their_vectors(store: Tool
     np.testing.assert_array_equal(state.vectors, [vector_of(text) for text in state.texts])
     assert state.vectors.flags.c_contiguous
     assert (state.owners.dtype.name, state.kinds.dtype.name) == ("int32", "int8")
+
+
+def test_each_view_of_a_tool_is_known_by_its_kind(store: ToolStore) -> None:
+    pieces: list[tuple[ViewKind, str]] = [(kind, f"the {kind}") for kind in get_args(ViewKind)]
+    store.catalogue.insert_absent(stored(row_of(tool(), pieces=pieces)))
+    state = state_of(store)
+    texts = dict(zip(state.kinds.tolist(), state.texts, strict=True))
+    expected = {DESCRIPTION: "the description", ARGUMENTS: "the arguments", NAME: "the name"}
+    assert texts == expected
 
 
 def test_an_unchanged_catalogue_is_not_read_again(store: ToolStore) -> None:

@@ -78,7 +78,7 @@ def change_of(
         unchanged=sorted_names("unchanged"),
         removed=sorted_names("removed"),
         namespace=namespace,
-        embedded=sum(1 + bool(views(given[key]).arguments) for key in written),
+        embedded=sum(2 + bool(views(given[key]).arguments) for key in written),
         dry_run=dry_run,
     )
 

@@ -55,7 +55,7 @@ class Conversation:
     """What went before a query.
 
     Attributes:
-        called: Names of the tools called, oldest first.
+        called: Names of the tools called in the last turn that called any, oldest first.
         texts: What was said or recalled last.
     """
 
@@ -142,8 +142,12 @@ def read_conversation(history: object, memory: object) -> Conversation:
     """
     called: list[str] = []
     texts: list[str] = []
+    is_new = False
     for place, message in enumerate(_each(history, what="history")):
         text, names = _message(message, what=f"history[{place}]")
+        is_new = is_new or _opens_a_turn(message)
+        if names and is_new:  # what an earlier turn called is another subject more often than not
+            called, is_new = [], False
         called += [name for name in names if text is not None or name not in called]
         texts += [text] if text and text.strip() else []
     recalled = memory.turns if isinstance(memory, Context) else memory
@@ -154,6 +158,12 @@ def read_conversation(history: object, memory: object) -> Conversation:
     last = texts[-RECENT_TEXTS:]
     last += [text for text in remembered if text and text.strip()][:RECALLED_TEXTS]
     return Conversation(tuple(called), tuple(last))
+
+
+def _opens_a_turn(message: object) -> bool:
+    """Whether somebody asks: what is called next belongs to that."""
+    role = message.get("role") if isinstance(message, Mapping) else getattr(message, "role", "user")
+    return role == "user"
 
 
 def _each(given: object, *, what: str) -> list[Any]:

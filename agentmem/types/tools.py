@@ -153,7 +153,7 @@ class Selection(Sequence[ToolMatch]):
         tokens: Tokens of the chosen tools' OpenAI schemas.
         tokens_saved: Tokens of all the tools that could have been sent, minus `tokens`.
         namespace: Where it searched; None for everywhere.
-        called: Names of the tools called before, as its `history` told, oldest first.
+        called: Names of the tools called in the turn before, as its `history` told.
         catalogue: How many tools were in sight.
         catalogue_version: Version of the LanceDB table of tools that was read.
         examples_version: Version of the LanceDB table of usage examples that was read.
@@ -216,7 +216,7 @@ class CatalogueChange:
         unchanged: Tools that were already there as given; nothing was embedded for them.
         removed: Tools that are gone.
         namespace: Where.
-        embedded: Views (description, arguments) that were embedded.
+        embedded: Views (name, description, arguments) that were embedded.
         dry_run: Whether nothing was written.
     """
 

@@ -56,6 +56,7 @@ def selection_form(selection: Selection) -> dict[str, Any]:
         **{name: getattr(selection, name) for name in plain_fields},
         "needs_tool": dict(selection.needs_tool),
         "unmatched_terms": list(selection.unmatched_terms),
+        "called": list(selection.called),
         "milliseconds": dict(selection.milliseconds),
         "matches": _matches(selection.matches),
         "candidates": _matches(selection.candidates),

@@ -34,10 +34,13 @@ class Routing:
         bandwidth: Of the kernel over usage examples, in cosine.
         usage_words: Weight of BM25 for tools that are known by their usage.
         negative: Weight of a query for which a tool was wrong, against one for which it was right.
-        affinity: Weight of a tool's likeness to those called before in the conversation.
-        transition: Weight of the logarithm of how much likelier a tool gets after those called.
+        affinity: Weight of a tool's likeness to those called in the turn before, as far as the
+            query leaves doubt and usage does not know better.
+        transition: Weight of the logarithm of how much likelier a tool gets after those called
+            in the turn before, as far as the query leaves doubt.
         co_use: Weight of the rate at which a tool is used together with the best ones.
-        context: Weight of recent messages and recalled turns, when the query alone says little.
+        context: Weight of recent messages and recalled turns, for a query that alone is too
+            short or too weak to choose by.
         success: Weight of the logarithm of a tool's success rate against the usual one.
         success_strength: Uses that the usual success rate counts for.
         half_life_days: Age at which a usage example counts half; 0 for no decay.
@@ -60,10 +63,10 @@ class Routing:
     bandwidth: float = 0.03  # the difference of two paraphrases' cosines
     usage_words: float = 0.2
     negative: float = 0.25  # Rocchio's classical ratio, rounded (Manning et al. 2008, 9.1.1)
-    affinity: float = 0.3  # half as much again costs the turns that change the subject
-    transition: float = 0.6  # from there on BFCL's conversations gain little more
+    affinity: float = 0.6  # from 1 on it costs the turns that change the subject
+    transition: float = 0.4  # BFCL gains at the first rank up to 1, and loses at five from 0.6 on
     co_use: float = 4.0
-    context: float = 0.3
+    context: float = 1.0  # as the query's own meaning; for clear queries it costs BFCL a point
     success: float = 2.0  # a tool that always fails loses what a good example is worth
     success_strength: float = 4.0
     half_life_days: float = 180.0

@@ -41,7 +41,8 @@ def leave_one_out(
         config: The weights.
 
     Returns:
-        Rank of the observation's own tool, from 1, and the tool ranked first, each shape (S,).
+        Rank of the observation's own tool, from 1 and behind those that score as much, and the
+        tool ranked first, each shape (S,).
     """
     jackknife = _Jackknife.of(descriptions, observations, config=config)
     twins = defaultdict(list)
@@ -51,7 +52,7 @@ def leave_one_out(
     for begin in range(0, len(sample), TOGETHER):
         asked = sample[begin : begin + TOGETHER]
         for row, scores in enumerate(jackknife.scores(asked, twins), start=begin):
-            ranks[row] = 1 + np.count_nonzero(scores > scores[observations.owners[sample[row]]])
+            ranks[row] = np.count_nonzero(scores >= scores[observations.owners[sample[row]]])
             winners[row] = int(np.argmax(scores))
     return ranks, winners
 

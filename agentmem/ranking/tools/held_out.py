@@ -22,7 +22,7 @@ FEWEST = 20  # queries from which a mean says more than its noise; t is about no
 DEPTH = 5  # tools that a selection shows by default
 TOLERATED = 0.005  # of nDCG@5: only wrong labels by the hundreds cost more on MetaTool, up to 0.04
 CRITICAL = 2.33  # one-sided t statistic exceeded by chance in one comparison of a hundred
-AGREEMENT = 0.4  # of what earlier queries reach; with 20 % of labels wrong MetaTool's reach 0.8
+AGREEMENT = 0.4  # of what earlier queries reach beyond chance: MetaTool's with 60 % wrong labels
 RECENT = 5_000  # earlier observations among which to sample: what is asked for nowadays
 
 Floats = NDArray[np.float32]
@@ -77,10 +77,12 @@ class Comparison:
     Attributes:
         earlier: Queries that were taught before.
         own: Queries that the lesson brings.
+        chance: nDCG@5 of an order by chance, which is high where there are few tools.
     """
 
     earlier: Part | None
     own: Part | None
+    chance: float
 
     @property
     def parts(self) -> list[Part]:
@@ -113,7 +115,7 @@ class Comparison:
     def _surprises(self) -> bool:
         if self.earlier is None or self.own is None:
             return False
-        return self.own.before < AGREEMENT * self.earlier.before
+        return self._disagrees(self.own.before, self.earlier.before)
 
     @property
     def contradicts(self) -> bool:
@@ -125,7 +127,10 @@ class Comparison:
         if self.earlier is None or self.own is None:
             return False
         at_most = self.own.after + CRITICAL * self.own.after_error
-        return at_most < AGREEMENT * self.earlier.after
+        return self._disagrees(at_most, self.earlier.after)
+
+    def _disagrees(self, own: float, earlier: float) -> bool:
+        return own - self.chance < AGREEMENT * (earlier - self.chance)
 
 
 def compare(
@@ -142,10 +147,11 @@ def compare(
     """
     right = observations.labels > 0
     earlier, own = np.flatnonzero(right & ~new)[-RECENT:], np.flatnonzero(right & new)
+    chance = _by_chance(len(descriptions))
     samples = [_sample(pool, most) for pool in (earlier, own)]
     both = np.concatenate(samples)
     if not len(both):
-        return Comparison(None, None)
+        return Comparison(None, None, chance)
     weights = np.where(new, np.float32(0), observations.weights)
     before, after = (
         ndcg(leave_one_out(descriptions, known, sample=both, config=config)[0], k=DEPTH)
@@ -155,7 +161,13 @@ def compare(
     return Comparison(
         Part.of(before[:first], after[:first], size=len(earlier)) if first else None,
         Part.of(before[first:], after[first:], size=len(own)) if len(samples[1]) else None,
+        chance,
     )
+
+
+def _by_chance(tools: int) -> float:
+    """Mean nDCG@5 of one right tool at any of so many ranks."""
+    return float(ndcg(np.arange(1, tools + 1), k=DEPTH).mean()) if tools else 0.0
 
 
 def _sample(places: Ints, most: int) -> Ints:

@@ -22,6 +22,7 @@ from agentmem.ranking.tools.usage import Usage, UsageLeg
 
 __all__ = ["Learnt", "Need", "Ranked", "rank"]
 
+ELLIPTIC = 1  # terms: "and tomorrow?" or "now do it" lean on what was said before
 HEARSAY = 0.5  # what was said before counts half as evidence that a tool is needed now
 NAMED = 30.0  # a tool named as it is written comes first: more than most scores reach
 
@@ -123,11 +124,12 @@ def rank(
         learnt=learnt,
         config=config,
         mask=mask,
-        doubt=1 - sigmoid(sum(odds.values())),
+        alone=sigmoid(sum(odds.values())),
     )
     if went_before:
         terms |= went_before
         odds = legs.log_odds(_add(terms, columns.size), mask=mask)
+    if "context" in terms:
         odds |= _spoken_of(need, columns, scores=_add(terms, columns.size), mask=mask, legs=legs)
     if learnt.co_use.together:
         scores = _add(terms, columns.size)
@@ -215,18 +217,19 @@ def _conversation(
     learnt: Learnt,
     config: Routing,
     mask: Mask | None,
-    doubt: float,
+    alone: float,
 ) -> dict[str, Floats]:
     """What went before: the tools called, those that usually follow them, and what was said."""
     terms: dict[str, Floats] = {}
     if need.called:
         likeness = zscore(_likeness(need.called, columns), mask)
-        lift = learnt.co_use.transitions(need.called, size=columns.size)
-        terms["called"] = np.float32(config.affinity) * likeness
-        terms["followed"] = np.float32(config.transition) * lift
-    if need.context is not None:
+        lift = np.maximum(learnt.co_use.transitions(need.called, size=columns.size), 0)
+        cold = 1 if learnt.usage is None else 1 - learnt.usage.trust
+        terms["called"] = np.float32(config.affinity * (1 - alone)) * cold * likeness
+        terms["followed"] = np.float32(config.transition * (1 - alone)) * lift
+    if need.context is not None and (alone < config.threshold or len(need.terms) <= ELLIPTIC):
         said = zscore(columns.cosine(need.context), mask)
-        terms["context"] = np.float32(config.context * doubt) * said
+        terms["context"] = np.float32(config.context) * said
     return terms
 
 
