@@ -202,6 +202,22 @@ def test_at_most_three_tools_are_held_to_be_passed_over(taught: ToolRouter) -> N
     assert observed(taught)[-4]["succeeded"] is None
 
 
+def test_a_tool_that_was_not_shown_was_found_below_all_that_were(taught: ToolRouter) -> None:
+    selection = showing(taught, "brake and clutch", k=2)
+    other = next(name for name in SLANG if name not in selection.names)
+    taught.feedback(selection, used=other)
+    rows = [(row["tool"], row["label"]) for row in observed(taught)[-3:]]
+    assert rows == [(other, 1), (selection.names[0], -1), (selection.names[1], -1)]
+
+
+def test_feedback_on_an_abstention_blames_nothing_that_was_not_shown(taught: ToolRouter) -> None:
+    selection = showing(taught, "brake and clutch", k=3)
+    refused = replace(selection, matches=(), abstained=True)
+    lesson = taught.feedback(refused, used=selection.candidates[1].name)
+    assert (lesson.observations, lesson.tools) == (1, (selection.candidates[1].name,))
+    assert taught._parts.store.lessons.lessons()[-1]["detail"]["abstained"] is True
+
+
 def test_several_tools_used_for_one_query_are_all_right(taught: ToolRouter) -> None:
     selection = showing(taught, "brake and clutch and stamp", k=3)
     first, second, third = selection.names

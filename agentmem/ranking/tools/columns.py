@@ -110,12 +110,19 @@ class Lexical:
         near 0 where the catalogue does not speak the query's language.
         """
         found = self.bm25(terms)
+        if found is None:
+            return None
+        standard: Floats = zscore(found, mask) * np.float32(self.grasp(terms, mask=mask))
+        return standard
+
+    def grasp(self, terms: list[str], *, mask: Mask | None) -> float:
+        """Share of the terms' information that the best tool holds, from 0 to 1."""
+        found = self.bm25(terms)
         asked = sum(self.information[term] for term in terms)
         if found is None or asked <= 0:
-            return None
+            return 0.0
         best = float((found if mask is None else found[mask]).max(initial=0.0))
-        standard: Floats = zscore(found, mask) * np.float32(min(best / asked, 1.0))
-        return standard
+        return min(best / asked, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,14 @@ def rank(
     words = columns.words(need.terms)
     usage = learnt.usage
     leg = None if usage is None else usage.leg(need.vector, " ".join(need.terms), mask=mask)
-    legs = _Legs(columns.cosine(need.vector), words, words.bm25(need.terms), usage, leg)
+    legs = _Legs(
+        columns.cosine(need.vector),
+        words,
+        words.bm25(need.terms),
+        usage,
+        leg,
+        scale=1 + config.lexical * words.grasp(need.terms, mask=mask),
+    )
     lexical = legs.lexical_weight(config)
     terms = legs.terms(need, config=config, mask=mask)
     if learnt.success.any():
@@ -165,6 +172,9 @@ class _Legs:
     bm25: Floats | None
     usage: Usage | None
     leg: UsageLeg | None
+    scale: float
+    """Weight of all that a cold tool is judged by: a warm one's usage weighs as much, so that tools
+    known by their descriptions and by their usage compare."""
 
     @property
     def cold(self) -> Floats:
@@ -178,14 +188,15 @@ class _Legs:
         """Weight of the words for each tool, shape (N,)."""
         weight: Floats = np.float32(config.lexical) * self.cold
         if self.usage is not None:
-            weight += self.usage.trust * np.float32(config.usage_words / self.usage.norm)
+            warm = self.scale * config.usage_words / self.usage.norm
+            weight += self.usage.trust * np.float32(warm)
         return weight
 
     def terms(self, need: Need, *, config: Routing, mask: Mask | None) -> dict[str, Floats]:
         """Return the terms of each tool's score on its own, each of shape (N,)."""
         terms: dict[str, Floats] = {"meaning": self.cold * zscore(self.cosines, mask)}
         if self.usage is not None and self.leg is not None:
-            terms["usage"] = self.usage.trust * self.leg.score
+            terms["usage"] = self.usage.trust * np.float32(self.scale) * self.leg.score
         found = self.words.leg(need.terms, mask=mask)
         nothing = np.zeros(len(self.cosines), np.float32)
         terms["words"] = nothing if found is None else self.lexical_weight(config) * found

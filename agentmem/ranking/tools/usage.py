@@ -66,10 +66,10 @@ class Observations:
             [self.queries[int(place)] for place in places],
         )
 
-    def counts(self, size: int) -> Floats:
-        """Weight of the examples of each tool, shape (size,)."""
-        right = self.weights * (self.labels > 0)
-        return np.bincount(self.owners, right, minlength=size).astype(np.float32)
+    def counts(self, size: int, *, label: int = 1) -> Floats:
+        """Weight of the observations of each tool with a label, shape (size,)."""
+        mine = self.weights * (self.labels == label)
+        return np.bincount(self.owners, mine, minlength=size).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Usage:
         due: int | None = None,
         fitted: Fitted | None = None,
     ) -> Usage | None:
-        """Learn from observations; None where no tool was right for any query yet.
+        """Learn from observations; None where nothing was said of any tool and query yet.
 
         Args:
             observations: Of the tools of one catalogue.
@@ -187,11 +187,14 @@ class Usage:
                 anew if None, or if it was of others.
         """
         counts = observations.counts(len(descriptions))
-        if not counts.any():
+        weighed = counts + np.float32(config.negative) * observations.counts(
+            len(descriptions), label=-1
+        )
+        if not weighed.any():
             return None
         first = len(observations) if due is None else due
         weights = information([*observations.terms[:first], *documents])
-        ground = _ground(counts)
+        ground = _ground(weighed)
         words = [documents[place] for place in ground]
         prior = _place(descriptions[ground], words, weights=weights, config=config)
         rows = _place(observations.vectors, observations.terms, weights=weights, config=config)
@@ -207,9 +210,9 @@ class Usage:
             )
             fitted = Fitted(first, ground, *parts)
         means = centroids(rows, owners, weights=signed, prior=prior, shrinkage=config.shrinkage)
-        mean = float(counts.sum() / np.count_nonzero(counts))
+        mean = float(counts.sum() / max(np.count_nonzero(counts), 1))
         return cls(
-            trust=counts / (counts + np.float32(config.trust)),
+            trust=weighed / (weighed + np.float32(config.trust)),
             share=config.neighbours * mean / (mean + config.neighbours_half),
             fitted=fitted,
             _config=config,
