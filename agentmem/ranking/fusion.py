@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RRF_K", "reciprocal_rank_fusion", "top", "zscore"]
+__all__ = ["FLAT", "RRF_K", "reciprocal_rank_fusion", "top", "zscore"]
 
 RRF_K = 60  # Cormack, Clarke & Buettcher 2009, section 2: "k = 60 was fixed during a pilot"
 FLAT = 1e-6  # a deviation below this is rounding: the leg says nothing, and must not be blown up

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.ranking.fusion import zscore
+from agentmem.ranking.fusion import FLAT
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.density import log_density
 from agentmem.ranking.tools.discriminant import discriminant
@@ -23,6 +23,7 @@ from agentmem.ranking.tools.sketch import DIMENSIONS, Information, information, 
 
 __all__ = ["Fitted", "Observations", "Usage", "UsageLeg", "checkpoint"]
 
+COLD_TOOLS = 10.0  # what all tools without examples weigh when legs are standardised
 BACKGROUND = 512  # tools without examples that the others are measured against
 GROWTH = 1.1  # prototypes are fitted anew when a tenth more is known: amortised constant work
 
@@ -253,9 +254,11 @@ class Usage:
             counts=self._counts,
             bandwidth=config.bandwidth,
         )
-        score = zscore(logits, among) + np.float32(self.share) * zscore(density, among)
         spread = self.fitted.loadings @ place + self.fitted.offsets
-        score += np.float32(config.discriminant) * zscore(spread, among)
+        legs = ((logits, 1.0), (density, self.share), (spread, config.discriminant))
+        score = np.zeros(len(self._ground), np.float32)
+        for leg, weight in legs:
+            score += np.float32(weight) * self._standard(leg, among)
         nearest = np.full(len(self._ground), -1, np.float32)
         np.maximum.at(nearest, self._owners, np.where(self._point_weights > 0, cosines, -1))
         return UsageLeg(
@@ -264,6 +267,28 @@ class Usage:
             _spread_out(nearest, self._ground, size),
             cosines[: self._examples],
         )
+
+    def _standard(self, leg: Floats, among: Mask | None) -> Floats:
+        """Standardise a leg over the tools that usage is believed of.
+
+        Queries lie closer to queries than to descriptions: measured against tools without
+        examples, any tool with some would stand out. Those without count as a few tools, which
+        matters while there are few others.
+        """
+        warm = self.trust[self._ground]
+        cold = 1 - warm
+        weights = warm + cold * np.float32(COLD_TOOLS / max(float(cold.sum()), COLD_TOOLS))
+        if among is not None:
+            weights = weights * among
+        total = float(weights.sum())
+        if total <= 0:
+            return np.zeros(len(leg), np.float32)
+        mean = float(weights @ leg) / total
+        deviation = math.sqrt(max(float(weights @ (leg - mean) ** 2) / total, 0.0))
+        if deviation < FLAT:
+            return np.zeros(len(leg), np.float32)
+        standard: Floats = ((leg - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
+        return standard
 
 
 def _fit(
