@@ -38,10 +38,15 @@ bench: $(VENV)/.installed-dev ## Measure memory and router beside the bare encod
 		echo "$$script"; $(BIN)/python "$$script" $(ARGS); \
 	done
 
-eval: $(VENV)/.installed-dev ## Measure retrieval on the data sets in DATA, beside every baseline
+eval: $(VENV)/.installed-dev ## Measure memory and router on the data sets in DATA, beside every baseline
 	$(BIN)/agentmem eval memory --dataset locomo $(DATA)/locomo/locomo3-dev.json --baselines $(ARGS)
 	$(BIN)/agentmem eval memory --dataset qmsum $(DATA)/qmsum/val.jsonl --baselines $(ARGS)
 	$(BIN)/agentmem eval memory --dataset bfcl-memory $(DATA)/bfcl --baselines $(ARGS)
+	$(BIN)/agentmem eval router --dataset metatool $(DATA)/metatool --examples 0,5,all $(ARGS)
+	$(BIN)/agentmem eval router --dataset metatool-multi $(DATA)/metatool $(ARGS)
+	$(BIN)/agentmem eval router --dataset seal-tools $(DATA)/seal-tools $(ARGS)
+	$(BIN)/agentmem eval router --dataset bfcl $(DATA)/bfcl $(ARGS)
+	$(BIN)/agentmem eval router --dataset bfcl-multi-turn $(DATA)/bfcl $(ARGS)
 
 clean: ## Remove caches and build results; the environment stays
 	rm -rf build dist results .hypothesis .mypy_cache .pytest_cache .ruff_cache

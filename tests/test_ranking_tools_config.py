@@ -9,7 +9,14 @@ import pytest
 from agentmem.errors import InvalidInput
 from agentmem.ranking.tools.config import Routing
 
-NEVER_ZERO = ("trust", "neighbours_half", "bandwidth", "success_strength", "temperature")
+NEVER_ZERO = (
+    "trust",
+    "shrinkage",
+    "neighbours_half",
+    "bandwidth",
+    "success_strength",
+    "temperature",
+)
 
 
 def test_the_id_changes_with_every_weight_and_with_nothing_else() -> None:

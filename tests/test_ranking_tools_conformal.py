@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy import stats
 
 from agentmem.ranking.tools.conformal import (
@@ -108,7 +107,7 @@ def test_auroc_is_the_mann_whitney_statistic(positive: list[float], negative: li
     )
 
 
-def test_auroc_of_one_kind_alone_is_none() -> None:
-    nothing: NDArray[np.float64] = np.zeros(0)
-    assert auroc([0.5], nothing) is None
-    assert auroc(nothing, [0.5]) is None
+def test_auroc_of_a_perfect_a_reversed_and_a_silent_confidence() -> None:
+    assert auroc([0.9, 0.8], [0.1]) == 1
+    assert auroc([0.1, 0.2], [0.9]) == 0
+    assert auroc([0.5, 0.5], [0.5]) == 0.5

@@ -43,8 +43,8 @@ def asked(usage: Usage, vector: Floats, terms: str = "") -> UsageLeg:
     return usage.leg(vector, terms, mask=None)
 
 
-@pytest.mark.parametrize("labels", [[], [-1, -1], [0]])
-def test_where_no_tool_was_right_nothing_was_learnt(labels: list[int]) -> None:
+@pytest.mark.parametrize("labels", [[], [0]])
+def test_where_nothing_was_said_of_a_tool_and_a_query_nothing_was_learnt(labels: list[int]) -> None:
     known = observed([0] * len(labels), labels=labels)
     learnt = Usage.learn(known, descriptions=DESCRIPTIONS, documents=DOCUMENTS, config=CONFIG)
     assert learnt is None
@@ -150,8 +150,17 @@ def test_tools_without_examples_stand_for_the_others_when_there_are_many(
 
 
 def test_a_mask_standardises_over_its_candidates() -> None:
-    usage = learn(observed([0, 1, 2, 3]))
+    usage = learn(observed([0, 1, 2, 3, 4, 5]))
     mask = np.array([True, True, True, False, False, False])
     leg = usage.leg(rows(1, seed=30)[0], "", mask=mask)
+    alone = usage.leg(rows(1, seed=30)[0], "", mask=None)
     assert leg.score[mask].mean() == pytest.approx(0, abs=1e-4)
-    assert not leg.score[~mask].any()
+    assert np.argmax(leg.score[mask]) == np.argmax(alone.score[mask])
+
+
+def test_a_tool_that_was_only_ever_wrong_falls_for_queries_like_it() -> None:
+    query = rows(1, seed=30)[0]
+    usage = learn(observed([2, 2, 4], vectors=np.stack([query, query, query]), labels=[-1, -1, 1]))
+    leg = asked(usage, near(query, seed=32))
+    assert leg.score[2] < leg.score[4]
+    assert 0 < usage.trust[2] < usage.trust[4]

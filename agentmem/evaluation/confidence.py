@@ -10,23 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["auroc", "auroc_interval", "coverage_at_precision"]
+__all__ = ["auroc_interval", "coverage_at_precision"]
 
 _RESAMPLES: Final = 1000  # the ends move by less than 0.001 beyond this on 8,000 queries
 _BLOCK: Final = 4_000_000  # weights drawn at once: 32 MB whatever the number of queries
-
-
-def auroc(confidence: ArrayLike, positive: ArrayLike) -> float:
-    """Return the area under the ROC curve: the chance that a positive outranks a negative.
-
-    A tie counts half (the Mann-Whitney statistic; Hanley & McNeil, 1982).
-
-    Args:
-        confidence: Shape (n,).
-        positive: Which should be high, booleans, shape (n,); some of each.
-    """
-    values, marks = np.asarray(confidence, np.float64), np.asarray(positive, bool)
-    return float(_weighted(values, marks, weights=np.ones((1, len(values))))[0])
 
 
 def auroc_interval(
@@ -38,11 +25,13 @@ def auroc_interval(
     resamples: int = _RESAMPLES,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Bound the area by the percentile bootstrap (Efron, 1979), drawing whole groups.
+    """Bound the area under the ROC curve by the percentile bootstrap (Efron, 1979).
+
+    The area is `ranking.tools.conformal.auroc`. Whole groups are drawn.
 
     Args:
         confidence: Shape (n,).
-        positive: Booleans, shape (n,).
+        positive: Which should be high, booleans, shape (n,); some of each.
         groups: A label a row, shape (n,): the same query asked twice is drawn together.
         level: Share of resampled areas between the bounds.
         resamples: How many times the groups are drawn again, with replacement.

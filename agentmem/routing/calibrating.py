@@ -41,16 +41,18 @@ FOLDS: Final = 5  # queries that are examples are left out a fifth at a time: ea
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What is kept of a ranking: how sure it is, and its best tools."""
+    """What is kept of a ranking: how sure it is, its best tools, and if it may be refused."""
 
     confidence: float
     best: NDArray[np.int64]
     scores: NDArray[np.float32]
+    is_spared: bool
 
     @classmethod
-    def of(cls, ranked: Ranked) -> _Answer:
+    def of(cls, ranked: Ranked, *, text: str, sight: Sight) -> _Answer:
         best = ranked.order[:DEPTH]
-        return cls(ranked.confidence, best, ranked.scores[best])
+        mentioned = np.isin(sight.shelf.index.mentioned_in(text), ranked.order)
+        return cls(ranked.confidence, best, ranked.scores[best], bool(mentioned.any()))
 
 
 class Calibrator:
@@ -154,7 +156,8 @@ class Calibrator:
             for start in range(0, len(group), AT_ONCE):
                 part = group[start : start + AT_ONCE]
                 ranked = self._selector.rank(part, sight=seen, candidates=candidates)
-                answers.update(zip(part, map(_Answer.of, ranked), strict=True))
+                for text, one in zip(part, ranked, strict=True):
+                    answers[text] = _Answer.of(one, text=text, sight=seen)
         return [answers[text] for text in texts]
 
 
@@ -180,15 +183,17 @@ def _fitted(answers: Sequence[_Answer], golds: Sequence[Collection[int]], *, alp
     scale = fit_scale(raw[fits], raw[~fits]) if enough else IDENTITY
     confidence = np.array([scale(float(value)) for value in raw])
     high, low = confidence[fits], confidence[~fits]
-    threshold = refusal_threshold(high, alpha=alpha)
+    # A query that mentions a tool is never refused: it counts as one of which all is certain.
+    asked = np.where([one.is_spared for one in answers], 1.0, confidence)
+    threshold = refusal_threshold(asked[fits], alpha=alpha)
     return Fit(
         alpha=alpha,
         threshold=threshold,
         queries=len(high),
         unanswerable=len(low),
         upper_bound=refusal_bound(len(high), alpha=alpha),
-        refused=float((low < threshold).mean()) if len(low) else None,
-        auroc=auroc(high, low),
+        refused=float((asked[~fits] < threshold).mean()) if len(low) else None,
+        auroc=auroc(high, low) if len(low) else None,
         slope=scale.slope,
         intercept=scale.intercept,
         temperature=_temperature(answers, golds, confidence=confidence),

@@ -132,7 +132,8 @@ class Draft:
         moved = missing[: len(free)]
         gone = set(free[len(free) - len(moved) :])
         head = [*(place for place in first if place not in gone), *moved]
-        return [*head, *(place for place in order if place not in set(head))]
+        seen = set(head)
+        return [*head, *(place for place in order if place not in seen)]
 
     def _mentions(self) -> list[int]:
         """Return the candidates that the query mentions by name."""

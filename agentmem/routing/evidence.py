@@ -30,9 +30,10 @@ def evidence(question: Question, sight: Sight, *, ranked: Ranked, place: int) ->
         for term, word in question.terms.items()
         if ranked.words[term][place] > 0
     }
+    view, similarity = sight.shelf.nearest(place, ranked.vector)
     return ToolEvidence(
-        similarity=float(ranked.cosines[place]),
-        view=sight.shelf.text(place),
+        similarity=similarity,
+        view=view,
         words=words,
         examples=_examples(sight, ranked=ranked, place=place),
         succeeded=round(float(sight.succeeded[place])),

@@ -23,8 +23,8 @@ from agentmem.ranking.tools.columns import Columns
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.score import Learnt
 from agentmem.ranking.tools.success import success_term
-from agentmem.ranking.tools.usage import Fitted, Observations, Usage
-from agentmem.routing.known import Known
+from agentmem.ranking.tools.usage import FIT_FORMAT, Fitted, Observations, Usage
+from agentmem.routing.known import DAY, Known
 from agentmem.routing.lessons import LessonLog, Row, active
 from agentmem.routing.shelf import Shelf
 from agentmem.storage.catalogue import CatalogueState
@@ -35,7 +35,7 @@ from agentmem.types import Tool
 __all__ = ["Holdings", "Sight"]
 
 WORTH_KEEPING: Final = 500  # observations; fewer are fitted anew in tenths of a second
-DAY: Final = 86_400_000_000  # microseconds: after a day the weights by age are taken anew
+AGEING: Final = DAY  # after so many microseconds the weights by age are taken anew
 
 Floats = NDArray[np.float32]
 
@@ -145,7 +145,7 @@ class Holdings:
             known = self._sight
             state = self._store.catalogue.read(None if known is None else known.catalogue_version)
             taught = self.log.current()
-            recent = self._now() - self._learnt_at < DAY
+            recent = self._now() - self._learnt_at < AGEING
             if known is not None and state is None and taught is self._taught and recent:
                 return known
             shelf = known.shelf if known is not None and state is None else _shelved(state)
@@ -228,8 +228,13 @@ class Holdings:
 
 
 def _fit_name(known: Known, *, shelf: Shelf, config: Routing) -> str:
-    """Name a fit by all that it depends on: its observations, the tools, the weights."""
-    parts = (*known.keys[: known.due], *shelf.keys, shelf.fingerprint, config.id)
+    """Name a fit by what it depends on: its observations, the tools, the weights.
+
+    Not by the age of the observations, or each day would bring another: a kept fit weighs them as
+    they were when it was made, until the next is due.
+    """
+    format_ = str(FIT_FORMAT)
+    parts = (*known.keys[: known.due], *shelf.keys, shelf.fingerprint, config.id, format_)
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 

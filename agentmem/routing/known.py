@@ -24,7 +24,7 @@ from agentmem.routing.shelf import Shelf
 from agentmem.storage.arrow import matrix, strings
 from agentmem.storage.tool_schema import tool_key
 
-__all__ = ["Known"]
+__all__ = ["DAY", "Known"]
 
 DAY: Final = 86_400_000_000  # microseconds
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from agentmem.analysis import analyze, sources, words
@@ -21,6 +22,7 @@ MOST_CLAUSES: Final = 12  # of a pasted document the first needs, not every sent
 SHORTEST_CLAUSE: Final = 2  # terms; "Please help me." asks for nothing
 RECENT_TEXTS: Final = 2  # messages; what was said before them is another subject more often
 RECALLED_TEXTS: Final = 3  # turns
+ASKERS: Final = ("user", "human")  # roles of who wants something
 ANSWERS: Final = ("tool", "function")  # roles of a tool's answer
 _QUOTES: Final = "\u00ab\u00bb\u2018-\u201e\u3001\u3002\u300c\u300d\uff01\uff08\uff09\uff0c\uff1f"
 NAME_PARTS: Final = re.compile(  # what may be an identifier
@@ -145,7 +147,7 @@ def read_conversation(history: object, memory: object) -> Conversation:
     is_new = False
     for place, message in enumerate(_each(history, what="history")):
         text, names = _message(message, what=f"history[{place}]")
-        is_new = is_new or _opens_a_turn(message)
+        is_new = is_new or (bool(text and text.strip()) and _is_users(message))
         if names and is_new:  # what an earlier turn called is another subject more often than not
             called, is_new = [], False
         called += [name for name in names if text is not None or name not in called]
@@ -160,10 +162,12 @@ def read_conversation(history: object, memory: object) -> Conversation:
     return Conversation(tuple(called), tuple(last))
 
 
-def _opens_a_turn(message: object) -> bool:
-    """Whether somebody asks: what is called next belongs to that."""
-    role = message.get("role") if isinstance(message, Mapping) else getattr(message, "role", "user")
-    return role == "user"
+def _is_users(message: object) -> bool:
+    """Whether the user says it: what is called next belongs to that."""
+    if isinstance(message, str):
+        return True
+    told = message.get if isinstance(message, Mapping) else partial(getattr, message)
+    return (told("role", None) or told("type", None)) in ASKERS
 
 
 def _each(given: object, *, what: str) -> list[Any]:

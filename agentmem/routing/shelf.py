@@ -98,10 +98,20 @@ class Shelf:
             found = self._tools[place] = tool_from_definition(text)
         return found
 
-    def text(self, place: int) -> str:
-        """Return the description view of a tool, as its first piece was embedded."""
-        mine = (self.state.owners == place) & (self.state.kinds == DESCRIPTION)
-        return self.state.texts[int(np.argmax(mine))]
+    def nearest(self, place: int, query: Floats) -> tuple[str, float]:
+        """Return the text of the piece of a tool's views that is nearest to a query, and how near.
+
+        Args:
+            place: Of the tool.
+            query: Unit vector, shape (D,).
+        """
+        rows = np.flatnonzero(self.state.owners == place)
+        cosines = np.empty(len(rows), np.float32)
+        for name, kind in VIEWS.items():
+            view = self.views[name]
+            cosines[self.state.kinds[rows] == kind] = view.vectors[view.owners == place] @ query
+        best = int(np.argmax(cosines))
+        return self.state.texts[int(rows[best])], float(cosines[best])
 
 
 def _view(state: CatalogueState, kind: int, size: int) -> View:

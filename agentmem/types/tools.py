@@ -94,7 +94,8 @@ class ToolEvidence:
     """Why a tool was found, recorded when a selection is asked to explain.
 
     Attributes:
-        similarity: Cosine of the query and the tool's best view, in [-1, 1].
+        similarity: Cosine of the query and the tool's nearest view, centred over the catalogue,
+            in [-1, 1].
         view: The text of that view.
         words: The query's words found in the tool, each with its share of the lexical score.
         examples: The tool's nearest usage examples, each with its cosine, nearest first.
@@ -153,7 +154,7 @@ class Selection(Sequence[ToolMatch]):
         tokens: Tokens of the chosen tools' OpenAI schemas.
         tokens_saved: Tokens of all the tools that could have been sent, minus `tokens`.
         namespace: Where it searched; None for everywhere.
-        called: Names of the tools called in the turn before, as its `history` told.
+        called: Names of the tools called in the last turn that called any, as its `history` told.
         catalogue: How many tools were in sight.
         catalogue_version: Version of the LanceDB table of tools that was read.
         examples_version: Version of the LanceDB table of usage examples that was read.

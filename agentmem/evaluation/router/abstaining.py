@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from agentmem.evaluation.confidence import auroc, auroc_interval, coverage_at_precision
+from agentmem.evaluation.confidence import auroc_interval, coverage_at_precision
 from agentmem.evaluation.metrics import bootstrap_ci
 from agentmem.evaluation.report import Estimate
 from agentmem.evaluation.router.asking import Answer
 from agentmem.evaluation.router.report import CalibrationResult, ProbeResult
 from agentmem.evaluation.router.tasks import Probe, RoutingQuery
+from agentmem.ranking.tools.conformal import auroc
 
 if TYPE_CHECKING:
     from agentmem.types import Calibration
@@ -42,7 +43,7 @@ def probe_result(probe: Probe, answers: Sequence[Answer], *, system: str) -> Pro
         system=system,
         answerable=int(answerable.sum()),
         unanswerable=int((~answerable).sum()),
-        auroc=Estimate(auroc(confidence, answerable), low, high),
+        auroc=Estimate(auroc(confidence[answerable], confidence[~answerable]), low, high),
         coverage=coverage_at_precision(confidence, right),
         wrongly_refused=share(refused[answerable]),
         rightly_refused=share(refused[~answerable]),

@@ -44,6 +44,7 @@ from agentmem.evaluation.router.sampling import limited, sample
 from agentmem.evaluation.router.tasks import Probe, RoutingQuery, RoutingTask, without_gold
 from agentmem.evaluation.session import depths_of, progress_bar, versions
 from agentmem.protocols import Embedder
+from agentmem.ranking.tools.conformal import needed
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -258,7 +259,7 @@ def _calibrations(
     """Calibrate on half of the training queries, untaught and taught from the other half."""
     learnt, rest = halves(run.task.train)
     held = sample(rest, limit=limit, seed=run.seed)
-    if len(held) < _FEWEST_TO_CALIBRATE:
+    if len(held) < max(_FEWEST_TO_CALIBRATE, needed(run.alpha)):
         return []
     most: Amount = "all" if "all" in amounts else max(amounts)
     return [

@@ -190,7 +190,7 @@ class Columns:
         described = self.views[0][0].cosines(query)
         total = np.zeros_like(described)
         for view, weight in self.views:
-            seen = view.cosines(query) if len(view.vectors) else described
+            seen = view.cosines(query)
             total += np.float32(weight) * np.where(np.isnan(seen), described, seen)
         mean: Floats = total / np.float32(sum(weight for _, weight in self.views))
         return mean

@@ -15,6 +15,10 @@ from agentmem.errors import InvalidInput
 
 __all__ = ["Routing"]
 
+DIVISORS = (  # fields that something is divided by
+    *("trust", "shrinkage", "neighbours_half", "bandwidth", "success_strength", "temperature"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
@@ -35,7 +39,7 @@ class Routing:
         usage_words: Weight of BM25 for tools that are known by their usage.
         negative: Weight of a query for which a tool was wrong, against one for which it was right.
         affinity: Weight of a tool's likeness to those called in the turn before, as far as the
-            query leaves doubt and usage does not know better.
+            query leaves doubt which tool is meant and usage does not know better.
         transition: Weight of the logarithm of how much likelier a tool gets after those called
             in the turn before, as far as the query leaves doubt.
         co_use: Weight of the rate at which a tool is used together with the best ones.
@@ -64,14 +68,16 @@ class Routing:
     usage_words: float = 0.2
     negative: float = 0.25  # Rocchio's classical ratio, rounded (Manning et al. 2008, 9.1.1)
     affinity: float = 0.6  # from 1 on it costs the turns that change the subject
-    transition: float = 0.4  # BFCL gains at the first rank up to 1, and loses at five from 0.6 on
+    transition: float = 0.6  # BFCL gains two points at the first rank, and one at five
     co_use: float = 4.0
     context: float = 1.0  # as the query's own meaning; for clear queries it costs BFCL a point
     success: float = 2.0  # a tool that always fails loses what a good example is worth
     success_strength: float = 4.0
     half_life_days: float = 180.0
     outcome_days: float = 7.0
-    threshold: float = 0.2  # refuses 1 to 3 % of what it should not on MetaTool, none on Seal-Tools
+    threshold: float = (
+        0.15  # wrong for 0.1 to 1 % of queries over large catalogues, more over ten tools
+    )
     coverage: float = 0.9
     temperature: float = 1.0
 
@@ -85,7 +91,7 @@ class Routing:
         for name in ("threshold", "coverage"):
             if getattr(self, name) > 1:
                 raise InvalidInput(f"Routing({name}={getattr(self, name)!r}) is bounded by 1")
-        for name in ("trust", "neighbours_half", "bandwidth", "success_strength", "temperature"):
+        for name in DIVISORS:
             if not getattr(self, name):
                 raise InvalidInput(
                     f"Routing({name}=0): must be above 0; switch a term off by its weight"

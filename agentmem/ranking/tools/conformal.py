@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv
 
-__all__ = ["REFUSE_NOTHING", "auroc", "lower_bound", "needed", "refusal_threshold", "upper_bound"]
+__all__ = [
+    "REFUSE_NOTHING",
+    "auroc",
+    "lower_bound",
+    "needed",
+    "refusal_bound",
+    "refusal_threshold",
+    "upper_bound",
+]
 
 REFUSE_NOTHING: Final = 0.0  # no probability lies below it
 ROUNDING: Final = 1e-9  # 0.29 * 100 is 28.999999999999996, and 29 is meant
@@ -90,20 +98,15 @@ def lower_bound(wrong: int, count: int, *, delta: float = 0.05) -> float:
     return float(betaincinv(wrong, count - wrong + 1, delta))
 
 
-def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
+def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
     """Return the chance that a positive's confidence exceeds a negative's; a tie counts half.
 
     The Mann-Whitney statistic over the number of pairs (Hanley & McNeil, 1982).
 
     Args:
-        positive: Confidences that should be high, shape (p,).
-        negative: Confidences that should be low, shape (n,).
-
-    Returns:
-        None where either is empty.
+        positive: Confidences that should be high, shape (p,), one or more.
+        negative: Confidences that should be low, shape (n,), one or more.
     """
     high, low = np.asarray(positive, np.float64), np.sort(np.asarray(negative, np.float64))
-    if not (len(high) and len(low)):
-        return None
     below, upto = np.searchsorted(low, high), np.searchsorted(low, high, side="right")
     return float((below + upto).sum() / (2 * len(high) * len(low)))

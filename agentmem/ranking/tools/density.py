@@ -14,6 +14,7 @@ __all__ = ["log_density"]
 CROWD = 0.5  # exponent of the examples a tool by which its mass is divided: 1 forgets how often a
 # tool is asked for, 0 lets the most used one win
 FLOOR = 1e-9  # of the densest tool's mass
+STEEPEST = 60.0  # exponent of what lies nearer than all examples for a tool: finite in float32
 
 Floats = NDArray[np.float32]
 
@@ -38,7 +39,7 @@ def log_density(
     if not len(cosines):
         return np.zeros(len(counts), np.float32)
     nearest = cosines.max(initial=-1.0, where=weights > 0)  # not of what is left out
-    kernel = np.exp((cosines - nearest) / bandwidth) * weights
+    kernel = np.exp(np.minimum((cosines - nearest) / bandwidth, STEEPEST)) * weights
     mass = np.bincount(owners, kernel, minlength=len(counts))
     crowd = np.maximum(counts, 1.0) ** CROWD
     found: Floats = np.log(np.maximum(mass, 0) / crowd + FLOOR).astype(np.float32)

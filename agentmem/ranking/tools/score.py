@@ -23,6 +23,7 @@ from agentmem.ranking.tools.usage import Usage, UsageLeg
 __all__ = ["Learnt", "Need", "Ranked", "rank"]
 
 ELLIPTIC = 1  # terms: "and tomorrow?" or "now do it" lean on what was said before
+DOUBTED = 20  # tools among which the best one has to stand out
 HEARSAY = 0.5  # what was said before counts half as evidence that a tool is needed now
 NAMED = 30.0  # a tool named as it is written comes first: more than most scores reach
 
@@ -55,7 +56,7 @@ class Need:
         terms: Its search terms, each once.
         clauses: The terms of each clause, where there are several.
         named: Places of the tools it names as they are written.
-        called: Places of the tools called before in the conversation, oldest first.
+        called: Places of the tools called in the last turn that called any, oldest first.
         context: Unit vector of what was said before, shape (D,); None without.
     """
 
@@ -124,14 +125,17 @@ def rank(
     terms = legs.terms(need, config=config, mask=mask)
     if learnt.success.any():
         terms["success"] = np.float32(config.success) * learnt.success
-    odds = legs.log_odds(_add(terms, columns.size), mask=mask)
+    alone = _add(terms, columns.size)
+    odds = legs.log_odds(alone, mask=mask)
     went_before = _conversation(
         need,
         columns,
         learnt=learnt,
         config=config,
         mask=mask,
-        alone=sigmoid(sum(odds.values())),
+        doubt=_doubt(alone, mask=mask, config=config),
+        weakness=1 - sigmoid(sum(odds.values())),
+        is_weak=sigmoid(sum(odds.values())) < config.threshold or len(need.terms) <= ELLIPTIC,
     )
     if went_before:
         terms |= went_before
@@ -228,7 +232,9 @@ def _conversation(
     learnt: Learnt,
     config: Routing,
     mask: Mask | None,
-    alone: float,
+    doubt: float,
+    weakness: float,
+    is_weak: bool,
 ) -> dict[str, Floats]:
     """What went before: the tools called, those that usually follow them, and what was said."""
     terms: dict[str, Floats] = {}
@@ -236,9 +242,9 @@ def _conversation(
         likeness = zscore(_likeness(need.called, columns), mask)
         lift = np.maximum(learnt.co_use.transitions(need.called, size=columns.size), 0)
         cold = 1 if learnt.usage is None else 1 - learnt.usage.trust
-        terms["called"] = np.float32(config.affinity * (1 - alone)) * cold * likeness
-        terms["followed"] = np.float32(config.transition * (1 - alone)) * lift
-    if need.context is not None and (alone < config.threshold or len(need.terms) <= ELLIPTIC):
+        terms["called"] = np.float32(config.affinity * doubt * weakness) * cold * likeness
+        terms["followed"] = np.float32(config.transition * doubt) * lift
+    if need.context is not None and is_weak:
         said = zscore(columns.cosine(need.context), mask)
         terms["context"] = np.float32(config.context) * said
     return terms
@@ -257,6 +263,14 @@ def _spoken_of(
     place = int(first[0])
     more = float(columns.cosine(need.context)[place] - legs.cosines[place])
     return {"context": HEARSAY * COLD["similarity"] * more} if more > 0 else {}
+
+
+def _doubt(scores: Floats, *, mask: Mask | None, config: Routing) -> float:
+    """Probability that another tool than the best one is meant, by a softmax of the best scores."""
+    best = scores[top(scores, DOUBTED, mask=mask)]
+    if not len(best):
+        return 0.0
+    return 1 - 1 / float(np.exp((best - best[0]) / config.temperature).sum())
 
 
 def _likeness(called: Sequence[int], columns: Columns) -> Floats:

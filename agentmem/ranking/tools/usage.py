@@ -21,8 +21,9 @@ from agentmem.ranking.tools.discriminant import discriminant
 from agentmem.ranking.tools.prototypes import SCALE, centroids, fit
 from agentmem.ranking.tools.sketch import DIMENSIONS, Information, information, sketches
 
-__all__ = ["Fitted", "Observations", "Usage", "UsageLeg", "checkpoint"]
+__all__ = ["FIT_FORMAT", "Fitted", "Observations", "Usage", "UsageLeg", "checkpoint"]
 
+FIT_FORMAT = 1  # raised when the same observations would be fitted to something else
 COLD_TOOLS = 10.0  # what all tools without examples weigh when legs are standardised
 BACKGROUND = 512  # tools without examples that the others are measured against
 GROWTH = 1.1  # prototypes are fitted anew when a tenth more is known: amortised constant work
@@ -115,13 +116,11 @@ class UsageLeg:
         score: Standardised, shape (N,).
         prototype: Inner product with each tool's prototype, about a cosine, shape (N,).
         nearest: Cosine of each tool's nearest example or description, shape (N,).
-        cosines: Of each example, shape (E,).
     """
 
     score: Floats
     prototype: Floats
     nearest: Floats
-    cosines: Floats
 
 
 def checkpoint(lessons: Sequence[int]) -> int:
@@ -156,13 +155,11 @@ class Usage:
     fitted: Fitted
     _config: Routing
     _weights: Information
-    _ground: Ints
     _points: Floats
     _owners: Ints
     _point_weights: Floats
     _counts: Floats
     _prototypes: Floats
-    _examples: int
 
     @classmethod
     def learn(
@@ -204,7 +201,7 @@ class Usage:
         owners = local[observations.owners]
         seen = (owners >= 0) & (observations.labels != 0)
         rows, owners, signed = rows[seen], owners[seen], _signed(observations, config)[seen]
-        if fitted is None or fitted.examples != first or not _same(fitted.ground, ground):
+        if fitted is None or fitted.examples != first or not np.array_equal(fitted.ground, ground):
             early = slice(int(np.count_nonzero(seen[:first])))
             parts = _fit(
                 rows[early], owners[early], signed=signed[early], prior=prior, config=config
@@ -218,13 +215,11 @@ class Usage:
             fitted=fitted,
             _config=config,
             _weights=weights,
-            _ground=ground,
             _points=np.concatenate([rows, prior]),
             _owners=np.concatenate([owners, np.arange(len(ground))]),
             _point_weights=np.concatenate([signed, np.ones(len(ground), np.float32)]),
             _counts=counts[ground] + 1,
             _prototypes=means + fitted.moved,
-            _examples=len(rows),
         )
 
     @property
@@ -241,9 +236,9 @@ class Usage:
             terms: Its search terms, joined by spaces.
             mask: Which tools are candidates, shape (N,).
         """
-        config, size = self._config, len(self.trust)
+        config, ground, size = self._config, self.fitted.ground, len(self.trust)
         place = _place(vector[None], [terms], weights=self._weights, config=config)[0]
-        among = None if mask is None else mask[self._ground]
+        among = None if mask is None else mask[ground]
         prototype = self._prototypes @ place
         logits = np.float32(SCALE) * prototype + self.fitted.bias
         cosines = self._points @ place
@@ -256,30 +251,28 @@ class Usage:
         )
         spread = self.fitted.loadings @ place + self.fitted.offsets
         legs = ((logits, 1.0), (density, self.share), (spread, config.discriminant))
-        score = np.zeros(len(self._ground), np.float32)
+        score = np.zeros(len(ground), np.float32)
         for leg, weight in legs:
             score += np.float32(weight) * self._standard(leg, among)
-        nearest = np.full(len(self._ground), -1, np.float32)
+        nearest = np.full(len(ground), -1, np.float32)
         np.maximum.at(nearest, self._owners, np.where(self._point_weights > 0, cosines, -1))
         return UsageLeg(
-            _spread_out(score / np.float32(self.norm), self._ground, size),
-            _spread_out(prototype, self._ground, size),
-            _spread_out(nearest, self._ground, size),
-            cosines[: self._examples],
+            _spread_out(score / np.float32(self.norm), ground, size),
+            _spread_out(prototype, ground, size),
+            _spread_out(nearest, ground, size),
         )
 
     def _standard(self, leg: Floats, among: Mask | None) -> Floats:
-        """Standardise a leg over the tools that usage is believed of.
+        """Standardise a leg over the candidates that usage is believed of; 0 for no candidates.
 
         Queries lie closer to queries than to descriptions: measured against tools without
         examples, any tool with some would stand out. Those without count as a few tools, which
         matters while there are few others.
         """
-        warm = self.trust[self._ground]
-        cold = 1 - warm
+        seen = np.ones(len(leg), bool) if among is None else among
+        warm = self.trust[self.fitted.ground] * seen
+        cold = seen - warm
         weights = warm + cold * np.float32(COLD_TOOLS / max(float(cold.sum()), COLD_TOOLS))
-        if among is not None:
-            weights = weights * among
         total = float(weights.sum())
         if total <= 0:
             return np.zeros(len(leg), np.float32)
@@ -287,7 +280,7 @@ class Usage:
         deviation = math.sqrt(max(float(weights @ (leg - mean) ** 2) / total, 0.0))
         if deviation < FLAT:
             return np.zeros(len(leg), np.float32)
-        standard: Floats = ((leg - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
+        standard: Floats = (seen * (leg - mean) / deviation).astype(np.float32)
         return standard
 
 
@@ -300,10 +293,6 @@ def _fit(
     moved, bias = fit(rows, owners, weights=positive, prior=start)
     loadings, offsets = discriminant(rows, owners, weights=positive, means=start)
     return moved - start, bias, loadings, offsets
-
-
-def _same(one: Ints, other: Ints) -> bool:
-    return bool(np.array_equal(one, other))
 
 
 def _place(
