@@ -34,6 +34,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 SIBLINGS = {
     ("errors", "types"): "EmbedderMismatch carries the two passports",
+    ("types", "errors"): "a tool refuses a format that there is none of",
     ("checks", "errors"): "a check refuses by raising InvalidInput",
     ("checks", "types"): "a scope is checked whole",
     ("cli", "evaluation"): "`agentmem eval` is the evaluation's command line",

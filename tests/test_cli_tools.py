@@ -238,7 +238,7 @@ def test_a_selection_prints_rank_tool_score_probability_and_terms(store: Path) -
     text = printed("tools", "select", TURIN, "--store", store)
     assert re.search(r"^1 +get_weather +-?\d+\.\d\d +\d+% *$", text, re.MULTILINE)
     assert re.search(r"meaning [+-]\d\.\d\d +words [+-]\d\.\d\d", text)
-    assert re.search(r"confidence \d\.\d\d, threshold 0\.20 \(the default", text)
+    assert re.search(r"confidence \d\.\d\d, threshold 0\.15 \(the default", text)
     assert re.search(r"\d+ tokens of schemas, \d+ saved; 5 tools in sight", text)
     assert "ms encoding the question" in text
     assert "\x1b" not in text
@@ -524,3 +524,13 @@ def test_a_process_prints_its_selection_and_no_noise(store: Path) -> None:
     done = process("tools", "select", TURIN, "--store", store, "--json")
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["matches"][0]["name"] == "get_weather"
+
+
+def test_a_router_is_measured_from_either_group(tmp_path: Path) -> None:
+    write(tmp_path / "tools.jsonl", *TOOLS)
+    write(tmp_path / "queries.jsonl", {"query": TURIN, "tools": ["get_weather"]})
+    options = ("--dataset", "jsonl", tmp_path, "--k", "1", "--out", tmp_path / "report.json")
+    by_tools = machine("tools", "eval", *options)
+    by_eval = machine("eval", "router", *options)
+    assert by_tools["systems"][0]["name"] == by_eval["systems"][0]["name"] == "agentmem"
+    assert by_tools["ks"] == by_eval["ks"] == [1]

@@ -330,4 +330,5 @@ def test_calibrations_are_fitted_on_one_half_and_tested_on_others(task: RoutingT
 
 def test_too_few_or_other_training_queries_calibrate_nothing(task: RoutingTask) -> None:
     assert not _evaluate(replace(task, train=_TRAIN[:20]), examples=(0,)).calibrations
+    assert not _evaluate(replace(task, train=_TRAIN), examples=(0,), alpha=1e-4).calibrations
     assert not _evaluate(replace(task, train=_TRAIN, alike=False), examples=(0,)).calibrations

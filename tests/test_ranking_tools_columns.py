@@ -13,6 +13,7 @@ from agentmem.ranking.tools.columns import CENTRE_PRIOR, View, unit
 from agentmem.ranking.tools.config import Routing
 
 SIZE = 5
+MASKS = st.lists(st.booleans(), min_size=3, max_size=3)
 OWNERS = st.lists(st.integers(0, SIZE - 1), min_size=1, max_size=9).map(sorted)
 QUERY = rows(1, seed=77)[0]
 
@@ -87,8 +88,21 @@ def test_words_weigh_as_much_as_the_best_tool_holds_of_what_was_asked() -> None:
     assert 0.2 < share < 0.5  # an unknown word is rarer than any known one
 
 
+@given(st.lists(st.sampled_from(["rain", "song", "never"]), unique=True), MASKS)
+def test_the_grasp_of_words_is_a_share_that_only_candidates_give(
+    terms: list[str], mask: list[bool]
+) -> None:
+    seen = np.array(mask, np.bool_)
+    words = columns_of(["rain rain", "song", "rain song"]).words(terms)
+    grasp = words.grasp(terms, mask=seen)
+    assert 0 <= grasp <= words.grasp(terms, mask=None) <= 1
+    total = words.bm25(terms)
+    assert (grasp > 0) == (total is not None and bool((total[seen] > 0).any()))
+
+
 def test_without_terms_or_tools_words_say_nothing() -> None:
-    assert columns_of(["rain"]).words([]).leg([], mask=None) is None
+    nothing = columns_of(["rain"]).words([])
+    assert (nothing.leg([], mask=None), nothing.grasp([], mask=None)) == (None, 0.0)
     empty = columns_of([]).words(["rain"]).leg(["rain"], mask=None)
     assert empty is not None
     assert empty.shape == (0,)

@@ -50,6 +50,18 @@ def test_an_example_against_a_class_takes_mass_from_it() -> None:
     assert against[0] < alone[0]
 
 
+@pytest.mark.parametrize("weight", [-1, 0])
+def test_what_is_much_nearer_than_all_examples_for_a_class_stays_finite(weight: float) -> None:
+    found = log_density(
+        np.array([-0.9, 1], np.float32),
+        np.zeros(2, np.int64),
+        weights=np.array([1, weight], np.float32),
+        counts=np.ones(1, np.float32),
+        bandwidth=0.005,
+    )
+    assert np.isfinite(found).all()
+
+
 def test_without_examples_there_is_none() -> None:
     none = np.zeros(0, np.float32)
     found = log_density(none, none.astype(np.int64), weights=none, counts=COUNTS, bandwidth=0.1)

@@ -163,6 +163,41 @@ def test_tools_like_those_called_are_likelier_and_the_called_one_is_no_evidence_
     assert int(np.argmax(term)) == int(np.argmax(likeness))
 
 
+def test_the_turn_before_decides_only_where_the_query_leaves_doubt() -> None:
+    co_use = CoUse()
+    for _ in range(20):
+        co_use.observe([3], called=[0])
+        co_use.observe([1], called=[])
+    learnt = Learnt(None, co_use, np.zeros(SIZE, np.float32))
+    columns = columns_of(DOCUMENTS)
+    vague = Need(vector=np.zeros(DIMENSION, np.float32), terms=[], called=[0])
+    clear = Need(vector=columns.together[1] * 3, terms=["seat", "plane"], called=[0])
+    doubted, sure = (ask(need, learnt=learnt) for need in (vague, clear))
+    for term in ("called", "followed"):
+        assert 0 < np.abs(sure.terms[term]).max() < np.abs(doubted.terms[term]).max() / 2
+    assert int(np.argmax(doubted.terms["followed"])) == 3
+    assert doubted.terms["followed"].min() >= 0
+    assert sure.order[0] == 1
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("examples", [0, 1])
+def test_one_or_two_tools_are_ranked_with_and_without_examples(size: int, examples: int) -> None:
+    columns = columns_of(DOCUMENTS[:size])
+    usage = Usage.learn(
+        observed([0] * examples),
+        descriptions=columns.views[0][0].vectors,
+        documents=DOCUMENTS[:size],
+        config=CONFIG,
+    )
+    learnt = Learnt(usage, CoUse(), np.zeros(size, np.float32))
+    need = Need(vector=rows(1, seed=3)[0], terms=["rain"], called=[0], context=rows(1, seed=8)[0])
+    found = rank(need, columns, learnt=learnt, config=CONFIG, mask=None)
+    assert len(found.order) == size
+    assert np.isfinite(found.scores).all()
+    assert 0 < found.confidence < 1
+
+
 def test_an_empty_catalogue_ranks_nothing() -> None:
     need = Need(vector=rows(1, seed=3)[0], terms=["rain", "song"], clauses=[["rain"], ["song"]])
     found = rank(need, columns_of([]), learnt=nothing_learnt(0), config=CONFIG, mask=None)

@@ -56,8 +56,7 @@ def test_an_example_lifts_its_tool_for_queries_like_it() -> None:
     leg = asked(usage, near(query, seed=32))
     assert int(np.argmax(leg.score)) == 2
     assert int(np.argmax(leg.prototype)) == 2
-    assert leg.cosines.shape == (2,)
-    assert leg.cosines[0] > leg.cosines[1]
+    assert int(np.argmax(leg.nearest)) == 2
 
 
 def test_words_alone_recognise_an_example() -> None:
@@ -156,6 +155,76 @@ def test_a_mask_standardises_over_its_candidates() -> None:
     alone = usage.leg(rows(1, seed=30)[0], "", mask=None)
     assert leg.score[mask].mean() == pytest.approx(0, abs=1e-4)
     assert np.argmax(leg.score[mask]) == np.argmax(alone.score[mask])
+    assert not leg.score[~mask].any()
+
+
+def test_what_usage_says_of_some_tools_does_not_depend_on_how_many_others_there_are() -> None:
+    """A part of a catalogue with 400 tools that are out of sight, and the same part alone."""
+    query, known = rows(1, seed=30)[0], observed([0, 1, 1])
+    described = np.concatenate([DESCRIPTIONS, rows(400, seed=60)])
+    mask = np.arange(len(described)) < SIZE
+    legs = [
+        learn(known, descriptions=told, documents=["same"] * len(told)).leg(query, "", mask=seen)
+        for told, seen in ((described, mask), (DESCRIPTIONS, None))
+    ]
+    np.testing.assert_allclose(legs[0].score[:SIZE], legs[1].score, atol=0.2)
+
+
+def test_usage_is_measured_against_the_tools_it_is_believed_of() -> None:
+    """Over those with examples the score is standard; hundreds without any do not move it."""
+    described = rows(200, seed=60)
+    usage = learn(
+        observed([0, 1, 2, 3] * 30, seed=5), descriptions=described, documents=["same"] * 200
+    )
+    scores = asked(usage, rows(1, seed=30)[0]).score * usage.norm
+    warm, cold = scores[:4], scores[4:]
+    mean = (usage.trust[:4].sum() * warm.mean() + 10 * cold.mean()) / (usage.trust[:4].sum() + 10)
+    assert mean == pytest.approx(0, abs=0.05)
+
+
+ALIKE = np.tile(rows(1, seed=3), (SIZE, 1))
+
+
+@pytest.mark.parametrize(
+    ("observations", "descriptions"),
+    [
+        (observed([0]), DESCRIPTIONS[:1]),
+        (observed([0, 1]), DESCRIPTIONS[:2]),
+        (observed([0, 1, 2]), ALIKE),
+        (observed([0, 1, 2]), np.zeros_like(DESCRIPTIONS)),
+        (observed([0] * 3, vectors=np.zeros((3, DESCRIPTIONS.shape[1]), np.float32)), DESCRIPTIONS),
+        (observed([0, 1] * 1_000, vectors=np.tile(DESCRIPTIONS[:1], (2_000, 1))), DESCRIPTIONS),
+        (observed([0, 1], labels=[-1, -1]), DESCRIPTIONS),
+    ],
+)
+def test_scores_are_finite_whatever_was_learnt(
+    observations: Observations, descriptions: Floats
+) -> None:
+    usage = learn(observations, descriptions=descriptions, documents=["same"] * len(descriptions))
+    for query in (rows(1, seed=30)[0], descriptions[0], np.zeros_like(descriptions[0])):
+        leg = asked(usage, query, "same")
+        assert np.isfinite(leg.score).all()
+        assert np.isfinite(leg.prototype).all()
+        assert np.abs(leg.nearest).max() <= 1 + 1e-5
+
+
+def test_examples_that_have_all_faded_are_as_none() -> None:
+    known = observed([0, 1])
+    faded = replace(known, weights=np.zeros(2, np.float32))
+    options = {"descriptions": DESCRIPTIONS, "documents": DOCUMENTS, "config": CONFIG}
+    assert Usage.learn(faded, **options) is None  # type: ignore[arg-type] # of tests' own
+    barely = replace(known, weights=np.full(2, 1e-30, np.float32))
+    assert np.isfinite(asked(learn(barely), rows(1, seed=30)[0]).score).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["sketch", "discriminant", "neighbours", "usage_words", "negative"]
+)
+def test_every_part_may_be_switched_off(name: str) -> None:
+    usage = learn(observed([0, 1, 2], labels=[1, 1, -1]), config=replace(CONFIG, **{name: 0.0}))
+    leg = asked(usage, rows(1, seed=30)[0], "asked0")
+    assert np.isfinite(leg.score).all()
+    assert leg.score.any()
 
 
 def test_a_tool_that_was_only_ever_wrong_falls_for_queries_like_it() -> None:

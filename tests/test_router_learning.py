@@ -478,6 +478,10 @@ BAD_CALLS: dict[str, tuple[Any, str]] = {
     "no history": (lambda r: r.history(limit=0), "limit=0"),
     "some history": (lambda r: r.history(limit=True), "limit=True"),
     "history nowhere": (lambda r: r.history(namespace=""), "namespace"),
+    "a namespace to revert in that means all": (
+        lambda r: r.revert(None, namespace="*"),
+        "stands for all",
+    ),
     "a lesson that is no id": (lambda r: r.revert(7), "a lesson's id"),
     "an empty id": (lambda r: r.revert(""), "a lesson's id"),
 }

@@ -270,7 +270,7 @@ BAD: list[dict[str, Any]] = [
     *({"query": query} for query in ("", " ", None, 3)),
     *({"exclude": given} for given in (3, [3])),
     *({"history": given} for given in (3, [3])),
-    *({"namespace": given} for given in ("", 3)),
+    *({"namespace": given} for given in ("", 3, "*")),
     {"memory": 4.5},
     {"where": "tags = 'free'"},
     {"where": {"colour": "red"}},
@@ -281,6 +281,12 @@ BAD: list[dict[str, Any]] = [
 def test_what_cannot_be_used_is_refused_by_name(router: ToolRouter, bad: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         router.select(**{"query": "rain", **bad})
+
+
+@pytest.mark.parametrize("queries", [None, 3, "rain"])
+def test_a_batch_that_is_no_list_is_refused(router: ToolRouter, queries: Any) -> None:
+    with pytest.raises(InvalidInput, match="takes a list of queries"):
+        router.select_batch(queries)
 
 
 # The conversation.
@@ -344,6 +350,12 @@ def test_schemas_are_given_in_every_format(router: ToolRouter, form: Any) -> Non
     assert given == [WEATHER["parameters"]]
     inner["name"] = "changed"
     assert found.schemas(form)[0].get("function", found.schemas(form)[0])["name"] == "get_weather"
+
+
+def test_a_format_that_there_is_none_of_is_refused(router: ToolRouter) -> None:
+    found = router.select("Tells the weather of a place", k=1)
+    with pytest.raises(InvalidInput, match=r"'gemini'.*'openai', .*'original'"):
+        found.schemas("gemini")  # type: ignore[arg-type]
 
 
 QUERIES = ["Tells the weather", "Books a seat, and sends a letter", "zyx wvu", "send_mail"]

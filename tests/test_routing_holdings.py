@@ -161,3 +161,26 @@ def test_a_large_fit_is_kept_in_the_store_for_other_processes(
     monkeypatch.delattr("agentmem.ranking.tools.usage._fit")
     with open_router(tmp_path, read_only=True) as reader:
         assert scores(reader, "Will it rain?") == pytest.approx(mine, abs=1e-3)
+
+
+def test_a_fit_kept_by_another_version_is_made_anew(
+    router: ToolRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its arrays may have other shapes, and its numbers another meaning."""
+    monkeypatch.setattr(module, "WORTH_KEEPING", 2)
+    router.add_examples(EXAMPLES)
+    mine = scores(router, "Will it rain?")
+    monkeypatch.setattr(module, "FIT_FORMAT", "another")
+    monkeypatch.setattr(module.Fitted, "from_matrix", None)
+    with open_router(tmp_path, read_only=True) as reader:
+        assert scores(reader, "Will it rain?") == pytest.approx(mine, abs=1e-3)
+
+
+def test_the_nearest_view_is_the_one_that_says_what_is_asked(router: ToolRouter) -> None:
+    sight = sight_of(router)
+    (asked,) = router._parts.selector._embedder.embed(["Where to look"], kind="query")
+    place = sight.index("get_weather", namespace="default")
+    assert place is not None
+    text, cosine = sight.shelf.nearest(place, asked)
+    assert "Where to look" in text
+    assert cosine > max(sight.columns.cosine(asked)[place], 0.3)

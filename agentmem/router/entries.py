@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from agentmem.checks import identifier
 from agentmem.filters import Filter, parse_filter
 from agentmem.router.parts import Parts
-from agentmem.routing import OnConflict, read_examples
+from agentmem.routing import OnConflict, checked_namespace, read_examples
 from agentmem.types import CatalogueChange, Tool
 
 __all__ = ["Entries", "Tags", "Where", "as_filter", "as_namespace"]
@@ -162,4 +162,4 @@ def as_filter(where: Where | None) -> Filter | None:
 
 def as_namespace(namespace: str | None) -> str | None:
     """Read a namespace as a caller gives it; None is everywhere."""
-    return None if namespace is None else identifier(namespace, what="namespace")
+    return None if namespace is None else checked_namespace(namespace)

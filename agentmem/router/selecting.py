@@ -104,7 +104,7 @@ class Selecting:
             EmbeddingFailed: The queries could not be embedded.
             StoreError: The store could not be read.
         """
-        if isinstance(queries, str):
+        if isinstance(queries, str) or not isinstance(queries, Iterable):
             raise InvalidInput("select_batch takes a list of queries; pass one query to select.")
         return self._parts.selector.select_batch(
             [

@@ -8,7 +8,7 @@ from agentmem.routing.explaining import explain
 from agentmem.routing.guarding import Guard
 from agentmem.routing.holdings import Holdings
 from agentmem.routing.labels import Label
-from agentmem.routing.lessons import LessonLog
+from agentmem.routing.lessons import LessonLog, checked_namespace
 from agentmem.routing.linting import lint
 from agentmem.routing.observing import read_examples
 from agentmem.routing.recording import Recorder
@@ -35,6 +35,7 @@ __all__ = [
     "Selector",
     "Teacher",
     "Thresholds",
+    "checked_namespace",
     "explain",
     "lint",
     "read_examples",

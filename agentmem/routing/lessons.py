@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from agentmem.checks import identifier
+from agentmem.errors import InvalidInput
 from agentmem.storage.lessons import Lessons
 from agentmem.types import Lesson
 
@@ -20,6 +22,7 @@ __all__ = [
     "Row",
     "active",
     "as_lesson",
+    "checked_namespace",
     "concerns",
     "counted",
     "ids",
@@ -59,6 +62,17 @@ def _reverted(now: Mapping[str, Row], then: Mapping[str, Row], *, within: str) -
         return dict(then)
     kept = {name: one for name, one in now.items() if one["namespace"] != within}
     return kept | {name: one for name, one in then.items() if one["namespace"] == within}
+
+
+def checked_namespace(namespace: object) -> str:
+    """Return the name of one namespace, or refuse what is none or means all of them."""
+    name = identifier(namespace, what="namespace")
+    if name == EVERYWHERE:
+        raise InvalidInput(
+            f"namespace={EVERYWHERE!r} stands for all of them in the history, so none may be "
+            "called that. Use another name; to read from everywhere, leave namespace out."
+        )
+    return name
 
 
 def concerns(lesson: Row, namespace: str | None) -> bool:

@@ -26,6 +26,7 @@ from agentmem.routing.comparing import (
     name_taken,
     unsettled,
 )
+from agentmem.routing.lessons import checked_namespace
 from agentmem.routing.preparing import ToolPreparer
 from agentmem.routing.roster import Roster
 from agentmem.storage.tool_schema import tool_key, tool_rows
@@ -165,7 +166,7 @@ class Registrar:
     @contextmanager
     def _operation(self, name: Operation, namespace: str) -> Iterator[Report]:
         """Open the span of a write; what it gives puts the report's counts on it."""
-        identifier(namespace, what="namespace")
+        checked_namespace(namespace)
         attributes = {
             "gen_ai.data_source.id": self._store.name,
             "agentmem.router.namespace": namespace,

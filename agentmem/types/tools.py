@@ -10,7 +10,9 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, get_args, overload
+
+from agentmem.errors import InvalidInput
 
 __all__ = [
     "Calibration",
@@ -77,7 +79,13 @@ class Tool:
         Args:
             format: `openai` for chat completions, `openai-responses`, `anthropic`, `mcp`, or
                 `original` for the definition as it was registered.
+
+        Raises:
+            InvalidInput: There is no such format.
         """
+        if format not in get_args(SchemaFormat):
+            formats = ", ".join(map(repr, get_args(SchemaFormat)))
+            raise InvalidInput(f"format={format!r} is none that tools are given in: {formats}.")
         if format == "original":
             return copy.deepcopy(dict(self.original))
         parameters = copy.deepcopy(dict(self.parameters))
@@ -203,7 +211,14 @@ class Selection(Sequence[ToolMatch]):
         return [match.name for match in self.matches]
 
     def schemas(self, format: SchemaFormat = "openai") -> list[dict[str, Any]]:  # noqa: A002 - see Tool.schema
-        """Return the chosen tools' definitions, ready for a model's request, best first."""
+        """Return the chosen tools' definitions, ready for a model's request, best first.
+
+        Args:
+            format: As in `Tool.schema`.
+
+        Raises:
+            InvalidInput: There is no such format.
+        """
         return [match.tool.schema(format) for match in self.matches]
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import typer
 
+from agentmem.cli import evaluate_router
 from agentmem.cli.tools import catalogue, learning, selecting
 
 __all__ = ["app"]
@@ -39,7 +40,7 @@ _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
         "revert": learning.revert,
         "calibrate": learning.calibrate,
     },
-    "Check": {"lint": selecting.lint},
+    "Check": {"lint": selecting.lint, "eval": evaluate_router.router},
 }
 
 for _panel, _commands in _PANELS.items():

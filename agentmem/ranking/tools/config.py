@@ -39,7 +39,7 @@ class Routing:
         usage_words: Weight of BM25 for tools that are known by their usage.
         negative: Weight of a query for which a tool was wrong, against one for which it was right.
         affinity: Weight of a tool's likeness to those called in the turn before, as far as the
-            query leaves doubt which tool is meant and usage does not know better.
+            query leaves doubt which tool is meant, and if any, and usage does not know better.
         transition: Weight of the logarithm of how much likelier a tool gets after those called
             in the turn before, as far as the query leaves doubt.
         co_use: Weight of the rate at which a tool is used together with the best ones.

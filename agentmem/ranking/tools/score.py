@@ -77,7 +77,6 @@ class Ranked:
         order: Places of the candidates, best first.
         terms: Each contribution to `scores`, shape (N,); they add up to it.
         needs_tool: Terms of the log-odds that a candidate fits; they add up to them.
-        cosines: Weighted mean of the views' cosines, shape (N,).
         words: For each term of the query BM25 of every tool, shape (N,).
         usage: What usage said; None without.
         vector: Of the query, shape (D,).
@@ -87,7 +86,6 @@ class Ranked:
     order: Ints
     terms: Mapping[str, Floats]
     needs_tool: Mapping[str, float]
-    cosines: Floats
     words: Mapping[str, Floats]
     usage: UsageLeg | None
     vector: Floats
@@ -160,7 +158,6 @@ def rank(
         order=top(worth, columns.size, mask=mask),
         terms=terms,
         needs_tool=odds,
-        cosines=legs.cosines,
         words=words.rows,
         usage=leg,
         vector=need.vector,
