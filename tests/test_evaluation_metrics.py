@@ -10,7 +10,7 @@ import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from agentmem.errors import InvalidInput
 from agentmem.evaluation.metrics import bootstrap_ci, measure, relevance

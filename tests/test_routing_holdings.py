@@ -12,6 +12,7 @@ import pytest
 from router_tools import TOOLS, WEATHER, define, open_router
 
 from agentmem.ranking.tools.config import Routing
+from agentmem.ranking.tools.usage import Fitted
 from agentmem.router import ToolRouter
 from agentmem.routing import holdings as module
 from agentmem.routing.holdings import Holdings, Sight
@@ -171,7 +172,7 @@ def test_a_fit_kept_by_another_version_is_made_anew(
     router.add_examples(EXAMPLES)
     mine = scores(router, "Will it rain?")
     monkeypatch.setattr(module, "FIT_FORMAT", "another")
-    monkeypatch.setattr(module.Fitted, "from_matrix", None)
+    monkeypatch.setattr(Fitted, "from_matrix", None)
     with open_router(tmp_path, read_only=True) as reader:
         assert scores(reader, "Will it rain?") == pytest.approx(mine, abs=1e-3)
 

@@ -130,7 +130,7 @@ def said(**fields: Any) -> Said:
     return Said(**fields)
 
 
-OPENAI = [
+OPENAI: list[dict[str, Any]] = [
     {"role": "user", "content": "Will it rain?"},
     {
         "role": "assistant",

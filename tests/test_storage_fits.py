@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from storage_tools import HOSTILE, PASSPORT, run_python
 
 from agentmem.errors import StoreError
-from agentmem.storage import fits as module
+from agentmem.storage.late import LateTable
 from agentmem.storage.tool_store import ToolStore
 
 READ = """
@@ -86,6 +86,6 @@ def test_a_fit_that_cannot_be_kept_is_made_anew_without_a_word(
     def refuse(*_: object, **__: object) -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr(module.LateTable, "made", refuse)
+    monkeypatch.setattr(LateTable, "made", refuse)
     store.fits.put("a", matrix_of(2))
     assert store.fits.get("a") is None
