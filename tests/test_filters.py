@@ -137,10 +137,12 @@ def test_a_filter_is_about_turns_or_about_tools() -> None:
     tagged, spoken = field("tags").contains("live"), field("role") == "user"
     assert parse_filter({"tags": {"contains": "live"}}, subject="tool") == tagged
     assert parse_filter(tagged, subject="tool") is tagged
-    for wrong in (spoken, spoken | tagged, {"role": "user"}, {"or": [{"role": "user"}]}):
+    turns: list[Any] = [spoken, spoken | tagged, {"role": "user"}, {"or": [{"role": "user"}]}]
+    for wrong in turns:
         with pytest.raises(InvalidInput, match=r"'role'\. Fields of tools are name, desc"):
             parse_filter(wrong, subject="tool")
-    for wrong in (tagged, ~tagged, spoken & tagged, {"not": {"tags": {"contains": "live"}}}):
+    tools: list[Any] = [tagged, ~tagged, spoken & tagged, {"not": {"tags": {"contains": "live"}}}]
+    for wrong in tools:
         with pytest.raises(InvalidInput, match=r"'tags'\. Fields are id, role"):
             parse_filter(wrong)
     with pytest.raises(InvalidInput, match="Did you mean 'tags'"):

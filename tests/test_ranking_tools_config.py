@@ -22,7 +22,7 @@ NEVER_ZERO = (
 def test_the_id_changes_with_every_weight_and_with_nothing_else() -> None:
     ids = {replace(Routing(), **{one.name: 0.5 + 1e-3}).id for one in fields(Routing)}
     assert len(ids | {Routing().id}) == len(fields(Routing)) + 1
-    assert Routing(trust=1).id == Routing(trust=1.0).id == Routing().id
+    assert Routing(trust=2).id == Routing(trust=2.0).id == Routing().id
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), "much", None])

@@ -68,7 +68,7 @@ def test_words_alone_recognise_an_example() -> None:
 def test_usage_is_trusted_more_with_each_example_and_not_at_all_without() -> None:
     trust = learn(observed([0, 1, 1, 2, 2, 2])).trust
     assert trust[3:].tolist() == [0, 0, 0]
-    assert trust[:3] == pytest.approx([1 / 2, 2 / 3, 3 / 4])
+    assert trust[:3] == pytest.approx([n / (n + CONFIG.trust) for n in (1, 2, 3)])
 
 
 def test_a_query_a_tool_was_wrong_for_counts_against_it() -> None:
@@ -93,7 +93,7 @@ def test_old_examples_count_less() -> None:
     known = observed([0, 1])
     old = replace(known, weights=np.array([0.25, 1], np.float32))
     trust = learn(old).trust
-    assert trust[:2] == pytest.approx([0.2, 0.5])
+    assert trust[:2] == pytest.approx([n / (n + CONFIG.trust) for n in (0.25, 1)])
 
 
 def test_a_kept_fit_of_the_same_observations_gives_the_same_scores(
@@ -101,21 +101,23 @@ def test_a_kept_fit_of_the_same_observations_gives_the_same_scores(
 ) -> None:
     known, query = observed([0, 1, 2, 0, 1]), rows(1, seed=30)[0]
     first = learn(known)
-    kept = Fitted.from_matrix(first.fitted.to_matrix(), examples=first.fitted.examples)
+    kept = Fitted.from_matrix(first.fitted.to_matrix(), places=first.fitted.ground)
     monkeypatch.delattr(module, "_fit")
     again = learn(known, fitted=kept)
     np.testing.assert_array_equal(asked(again, query).score, asked(first, query).score)
 
 
-@pytest.mark.parametrize("change", ["examples", "tools"])
-def test_a_fit_of_something_else_is_not_used(change: str) -> None:
+def test_a_fit_follows_its_tools_as_others_come_and_go() -> None:
     known = observed([0, 1, 2, 0, 1])
-    fitted = learn(known.only(np.array([True] * 4 + [False]))).fitted
-    if change == "tools":
-        fitted = replace(learn(known).fitted, ground=np.arange(SIZE) + 1)
-    fitted = replace(fitted, moved=np.full_like(fitted.moved, 9))
-    found, fresh = learn(known, fitted=fitted), learn(known)
-    np.testing.assert_allclose(found.fitted.moved, fresh.fitted.moved)
+    fitted = learn(known).fitted
+    later = fitted.aligned(np.arange(SIZE + 1))
+    np.testing.assert_array_equal(later.moved[:SIZE], fitted.moved)
+    assert not later.moved[SIZE].any()
+    assert later.known.tolist() == [True] * SIZE + [False]
+    places = np.where(np.arange(SIZE) == 1, -1, np.arange(SIZE) + 3)
+    kept = Fitted.from_matrix(fitted.to_matrix(), places=places)
+    assert kept.ground.tolist() == [p for p in places.tolist() if p >= 0]
+    np.testing.assert_array_equal(kept.moved, np.delete(fitted.moved, 1, axis=0))
 
 
 def test_a_fit_that_is_not_due_leaves_the_newest_observations_to_the_centroids() -> None:

@@ -35,6 +35,7 @@ from agentmem.types import Tool
 __all__ = ["Holdings", "Sight"]
 
 WORTH_KEEPING: Final = 500  # observations; fewer are fitted anew in tenths of a second
+NOWHERE: Final = -1  # the place of a tool that is gone
 AGEING: Final = DAY  # after so many microseconds the weights by age are taken anew
 
 Floats = NDArray[np.float32]
@@ -130,7 +131,7 @@ class Holdings:
         self._lock = threading.Lock()
         self.log = LessonLog(store.lessons)
         self._stored: tuple[int | None, pa.Table | None] = (None, None)
-        self._fitted: tuple[str, Fitted] | None = None
+        self._kept: tuple[str, list[str], Floats] | None = None
         self._taught: Sequence[Row] = ()
         self._learnt_at = 0
         self._sight: Sight | None = None
@@ -194,12 +195,16 @@ class Holdings:
         )
 
     def _usage(self, known: Known, *, shelf: Shelf) -> Usage | None:
-        """Learn, with an earlier fit of the same observations where there is one."""
+        """Learn, with an earlier fit of the same lessons where there is one."""
         name = _fit_name(known, shelf=shelf, config=self._routing)
-        fitted = self._fitted[1] if self._fitted is not None and self._fitted[0] == name else None
-        if fitted is None and known.due >= WORTH_KEEPING:
-            kept = self._store.fits.get(name)
-            fitted = None if kept is None else Fitted.from_matrix(kept, examples=known.due)
+        kept = self._kept if self._kept is not None and self._kept[0] == name else None
+        if kept is None and known.due >= WORTH_KEEPING:
+            stored = self._store.fits.get(name)
+            kept = None if stored is None else (name, *stored)
+        fitted = None
+        if kept is not None:
+            places = np.array([shelf.place.get(key, NOWHERE) for key in kept[1]], np.int64)
+            fitted = Fitted.from_matrix(kept[2], places=places)
         with threadpool_limits(1, user_api="blas"):  # two threads that wait for a core take longer
             usage = Usage.learn(
                 known.observations,
@@ -209,10 +214,12 @@ class Holdings:
                 due=known.due,
                 fitted=fitted,
             )
-        if usage is not None:
-            self._fitted = (name, usage.fitted)
-            if usage.fitted is not fitted and known.due >= WORTH_KEEPING:
-                self._store.fits.put(name, usage.fitted.to_matrix())
+        if usage is not None and kept is None:
+            tools = [shelf.keys[place] for place in usage.fitted.ground.tolist()]
+            kept = (name, tools, usage.fitted.to_matrix())
+            if known.due >= WORTH_KEEPING:
+                self._store.fits.put(name, kept[2], tools=tools)
+        self._kept = kept
         return usage
 
     def _observed(self) -> pa.Table:
@@ -228,13 +235,14 @@ class Holdings:
 
 
 def _fit_name(known: Known, *, shelf: Shelf, config: Routing) -> str:
-    """Name a fit by what it depends on: its observations, the tools, the weights.
+    """Name a fit by what it is of: lessons and weights, and of few lessons the tools as well.
 
-    Not by the age of the observations, or each day would bring another: a kept fit weighs them as
-    they were when it was made, until the next is due.
+    A large one outlives changes of the catalogue until the next is due: a tool that came later has
+    not moved, and one that went is passed over. Nor is it made anew as its observations age.
     """
-    format_ = str(FIT_FORMAT)
-    parts = (*known.keys[: known.due], *shelf.keys, shelf.fingerprint, config.id, format_)
+    parts = [*known.fitted, config.id, str(FIT_FORMAT)]
+    if known.due < WORTH_KEEPING:
+        parts += [*shelf.keys, shelf.fingerprint]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 

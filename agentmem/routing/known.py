@@ -42,6 +42,7 @@ class Known:
         failed: Reported failures, likewise.
         co_use: Which tools go together, and which after which.
         due: Of how many of the observations, from the oldest, prototypes are to be fitted.
+        fitted: The lessons that these are of; they do not change as tools come and go.
     """
 
     observations: Observations
@@ -50,6 +51,7 @@ class Known:
     failed: Floats
     co_use: CoUse
     due: int
+    fitted: tuple[str, ...]
 
     @classmethod
     def of(
@@ -64,7 +66,10 @@ class Known:
             now: The present, in microseconds since 1970 UTC.
             config: Half-lives.
         """
-        chosen, owners = _resolved(rows, lessons, shelf=shelf)
+        ids = pa.array([one["id"] for one in lessons], pa.string())
+        counting = rows.filter(pc.is_in(rows["lesson_id"], value_set=ids))
+        fitted = _fitted(strings(counting["lesson_id"]))
+        chosen, owners = _resolved(counting, shelf=shelf)
         at = chosen["observed_at"].cast(pa.int64()).to_numpy()
         days = np.maximum(now - at, 0) / DAY
         observations = Observations(
@@ -85,18 +90,25 @@ class Known:
             np.bincount(owners, recent * good, minlength=len(shelf)).astype(np.float32),
             np.bincount(owners, recent * bad, minlength=len(shelf)).astype(np.float32),
             _co_use(chosen, observations, lessons, shelf=shelf),
-            checkpoint([len(list(of)) for _, of in groupby(strings(chosen["lesson_id"]))]),
+            sum(map(frozenset(fitted).__contains__, strings(chosen["lesson_id"]))),
+            fitted,
         )
 
 
-def _resolved(
-    rows: pa.Table, lessons: Sequence[Row], *, shelf: Shelf
-) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Return the observations that count, and the place of the tool of each."""
-    counting = pc.is_in(
-        rows["lesson_id"], value_set=pa.array([one["id"] for one in lessons], pa.string())
-    )
-    chosen = rows.filter(counting)
+def _fitted(lesson_ids: Sequence[str]) -> tuple[str, ...]:
+    """Return the lessons that prototypes are to be fitted of, given that of each observation."""
+    sizes = {lesson: len(list(of)) for lesson, of in groupby(lesson_ids)}
+    due, lessons = checkpoint(list(sizes.values())), []
+    for lesson, size in sizes.items():
+        due -= size
+        if due < 0:
+            break
+        lessons.append(lesson)
+    return tuple(lessons)
+
+
+def _resolved(chosen: pa.Table, *, shelf: Shelf) -> tuple[pa.Table, NDArray[np.int64]]:
+    """Return the observations of tools that are there, and the place of the tool of each."""
     pairs = list(zip(strings(chosen["namespace"]), strings(chosen["tool"]), strict=True))
     places = {pair: shelf.place.get(tool_key(pair[1], namespace=pair[0])) for pair in set(pairs)}
     owners = np.array([_or_nowhere(places[pair]) for pair in pairs], np.int64)

@@ -5,6 +5,7 @@ Nothing here is more than a saving: a fit that is not there, or cannot be kept, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -28,7 +29,7 @@ KEEP: Final = "keep a fit"
 COLUMNS: Final[list[pa.Field[Any]]] = [
     pa.field("id", pa.string(), nullable=False, metadata=PRIMARY_KEY),
     pa.field("made_at", TIMES, nullable=False),
-    pa.field("rows", pa.int64(), nullable=False),
+    pa.field("tools", pa.list_(pa.string()), nullable=False),
     pa.field("matrix", pa.large_binary(), nullable=False),
 ]
 
@@ -42,28 +43,38 @@ class Fits:
             opened, table=FITS, holding="fits", schema=pa.schema(COLUMNS), guard=guard
         )
 
-    def get(self, fit_id: str) -> NDArray[np.float32] | None:
-        """Return the matrix kept under an id, or None."""
-        handle = self._table.found()
-        if handle is None:
-            return None
-        with handle.reading() as table:
-            query = table.search().where(f"id = {literal(fit_id)}").select(["rows", "matrix"])
-            found = query.to_arrow()
-        if not found.num_rows:
-            return None
-        flat = np.frombuffer(found["matrix"][0].as_py(), np.float32)
-        rows = int(found["rows"][0].as_py())
-        return flat.reshape(rows, -1) if rows else None
+    def get(self, fit_id: str) -> tuple[list[str], NDArray[np.float32]] | None:
+        """Return the keys of tools and the matrix kept under an id, one row a tool, or None.
 
-    def put(self, fit_id: str, matrix: NDArray[np.float32]) -> None:
-        """Keep a matrix, shape (R, C), in the place of all others, if the store can be written."""
+        None as well where it cannot be read: what cannot be read is made anew.
+        """
+        with suppress(StoreError):
+            handle = self._table.found()
+            if handle is None:
+                return None
+            with handle.reading() as table:
+                query = table.search().where(f"id = {literal(fit_id)}").select(["tools", "matrix"])
+                found = query.to_arrow()
+            if found.num_rows:
+                tools: list[str] = found["tools"][0].as_py()
+                flat = np.frombuffer(found["matrix"][0].as_py(), np.float32)
+                return (tools, flat.reshape(len(tools), -1)) if tools else None
+        return None
+
+    def put(self, fit_id: str, matrix: NDArray[np.float32], *, tools: Sequence[str]) -> None:
+        """Keep a matrix, one row a tool, in the place of all others, if the store can be written.
+
+        Args:
+            fit_id: Of what it is of.
+            matrix: Shape (len(tools), C).
+            tools: Keys of the tools.
+        """
         if self._guard.read_only:
             return
         columns: dict[str, list[Any]] = {
             "id": [fit_id],
             "made_at": [datetime.now(timezone.utc)],
-            "rows": [len(matrix)],
+            "tools": [list(tools)],
             "matrix": [np.ascontiguousarray(matrix, np.float32).tobytes()],
         }
         row = pa.table(columns, pa.schema(COLUMNS))

@@ -58,7 +58,9 @@ class Routing:
     arguments: float = 0.3  # one aspect of a tool; the description names them all
     name: float = 0.3  # as the arguments
     lexical: float = 1.5  # flat from 1 to 2 on the three kinds; 1 loses on many-need queries
-    trust: float = 1.0  # five examples already tell more than a description written to advertise
+    trust: float = (
+        2.0  # from 1 to 3 alike; more helps queries of two needs, and costs five examples
+    )
     shrinkage: float = 3.0  # flat from 2 to 4
     sketch: float = 0.7  # words weigh half: 0.7 squared
     discriminant: float = 0.5

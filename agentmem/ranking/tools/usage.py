@@ -79,33 +79,56 @@ class Fitted:
     """What was fitted of the examples known at the time; dear to make, and kept until a refit.
 
     Attributes:
-        examples: How many observations were fitted.
-        ground: Places of the tools, shape (B,).
+        ground: Places of the tools, ascending, shape (B,).
         moved: How far each prototype moved from its centroid, shape (B, W).
         bias: Of each prototype, shape (B,).
         loadings: Of the discriminant, shape (B, W).
         offsets: Of the discriminant, shape (B,).
+        known: Which of the tools were fitted; the others came later, shape (B,).
     """
 
-    examples: int
     ground: Ints
     moved: Floats
     bias: Floats
     loadings: Floats
     offsets: Floats
+    known: Mask
 
     def to_matrix(self) -> Floats:
-        """Return all of it side by side, shape (B, 3 + 2 W)."""
-        columns = (self.ground, self.bias, self.offsets, self.moved, self.loadings)
+        """Return what was fitted side by side, one row a tool, shape (B, 2 + 2 W)."""
+        columns = (self.bias, self.offsets, self.moved, self.loadings)
         matrix: Floats = np.column_stack(columns).astype(np.float32)
         return matrix
 
     @classmethod
-    def from_matrix(cls, matrix: Floats, *, examples: int) -> Fitted:
-        """Return what `to_matrix` was made of. Places are exact up to 16 million tools."""
-        moved, loadings = np.split(matrix[:, 3:], 2, axis=1)
-        ground = matrix[:, 0].astype(np.int64)
-        return cls(examples, ground, moved, matrix[:, 1], loadings, matrix[:, 2])
+    def from_matrix(cls, matrix: Floats, *, places: Ints) -> Fitted:
+        """Return what `to_matrix` was made of, its tools at these places now; below 0 if gone."""
+        there = np.argsort(places, kind="stable")[np.count_nonzero(places < 0) :]
+        rows = matrix[there]
+        moved, loadings = np.split(rows[:, 2:], 2, axis=1)
+        known = np.ones(len(rows), np.bool_)
+        return cls(places[there], moved, rows[:, 0], loadings, rows[:, 1], known)
+
+    def aligned(self, ground: Ints) -> Fitted:
+        """Return the same for other tools: those that were not fitted have not moved."""
+        if np.array_equal(self.ground, ground):
+            return self
+        known = np.isin(ground, self.ground)
+        at = np.searchsorted(self.ground, ground[known])
+
+        def spread(rows: Floats) -> Floats:
+            found = np.zeros((len(ground), *rows.shape[1:]), np.float32)
+            found[known] = rows[at]
+            return found
+
+        return Fitted(
+            ground=ground,
+            moved=spread(self.moved),
+            bias=spread(self.bias),
+            loadings=spread(self.loadings),
+            offsets=spread(self.offsets),
+            known=known,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +204,8 @@ class Usage:
             config: The weights.
             due: Of how many of the observations, from the oldest, prototypes and discriminant
                 are to be fitted (see `checkpoint`); of all if None.
-            fitted: An earlier fit of so many of the same observations to the same tools; made
-                anew if None, or if it was of others.
+            fitted: An earlier fit of these observations, perhaps when there were other tools; made
+                anew if None.
         """
         counts = observations.counts(len(descriptions))
         weighed = counts + np.float32(config.negative) * observations.counts(
@@ -201,12 +224,13 @@ class Usage:
         owners = local[observations.owners]
         seen = (owners >= 0) & (observations.labels != 0)
         rows, owners, signed = rows[seen], owners[seen], _signed(observations, config)[seen]
-        if fitted is None or fitted.examples != first or not np.array_equal(fitted.ground, ground):
+        if fitted is None:
             early = slice(int(np.count_nonzero(seen[:first])))
             parts = _fit(
                 rows[early], owners[early], signed=signed[early], prior=prior, config=config
             )
-            fitted = Fitted(first, ground, *parts)
+            fitted = Fitted(ground, *parts, np.ones(len(ground), np.bool_))
+        fitted = fitted.aligned(ground)
         means = centroids(rows, owners, weights=signed, prior=prior, shrinkage=config.shrinkage)
         mean = float(counts.sum() / max(np.count_nonzero(counts), 1))
         return cls(
@@ -250,6 +274,8 @@ class Usage:
             bandwidth=config.bandwidth,
         )
         spread = self.fitted.loadings @ place + self.fitted.offsets
+        if (known := self.fitted.known).any():
+            spread[~known] = spread[known].mean()
         legs = ((logits, 1.0), (density, self.share), (spread, config.discriminant))
         score = np.zeros(len(ground), np.float32)
         for leg, weight in legs:
