@@ -234,7 +234,6 @@ def test_an_empty_store_answers_every_read(store: Store) -> None:
     assert list(store.scan_turns(scope=ALL, batch_turns=5)) == []
     assert store.matching_row_ids(scope=ALL).dtype == np.uint64
     assert store.turns_by_key([]) == {}
-    assert store.existing([]) == {}
     assert store.vectors_by_key([]) == {}
     assert store.stats().turns == 0
 
@@ -242,7 +241,7 @@ def test_an_empty_store_answers_every_read(store: Store) -> None:
 def test_many_keys_are_looked_up_in_one_call(store: Store) -> None:
     store.append(rows_of([turn("last")]))
     keys = [f"{n:032x}" for n in range(25_000)] + [key_of(turn("last"))]
-    assert list(store.existing(keys)) == keys[-1:]
+    assert list(store.turns_by_key(keys)) == keys[-1:]
 
 
 def test_small_commits_are_compacted_and_row_ids_stay(store: Store) -> None:

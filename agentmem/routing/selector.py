@@ -130,7 +130,6 @@ class Selector:
         *,
         sight: Sight,
         candidates: Mask | None = None,
-        leave_out: Collection[str] = (),
     ) -> list[Ranked]:
         """Rank the tools for queries, without history.
 
@@ -138,12 +137,10 @@ class Selector:
             queries: The queries.
             sight: What to rank.
             candidates: Which tools, shape (N,); all of them if None.
-            leave_out: Queries that do not count as usage examples.
         """
-        seen = self._holdings.without(leave_out, sight=sight) if leave_out else sight
         asked = [_Asked(Request(query=q), read_question(q), Conversation()) for q in queries]
         vectors = self._embed(asked)
-        return [self._ranked(one, seen, mask=candidates, vectors=vectors) for one in asked]
+        return [self._ranked(one, sight, mask=candidates, vectors=vectors) for one in asked]
 
     def _embed(self, asked: Sequence[_Asked]) -> dict[str, Floats]:
         """Embed every text that is asked or was said, each once."""

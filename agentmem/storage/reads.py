@@ -61,11 +61,6 @@ class Reads:
         rows = read_keyed(self._handle, keys, columns=[*TURN_COLUMNS, "key"], where=HEADS)
         return {row["key"]: turn_from_row(row) for row in rows.to_pylist()}
 
-    def existing(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return the content hash of each of these keys that is taken."""
-        rows = read_keyed(self._handle, keys, columns=["key", "content_hash"], where=HEADS)
-        return {row["key"]: row["content_hash"] for row in rows.to_pylist()}
-
     def vectors_by_key(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return the vectors of the chunks of each turn, in order, shape (chunks, D)."""
         rows = read_keyed(self._handle, keys, columns=["key", "chunk", "vector"]).sort_by("chunk")

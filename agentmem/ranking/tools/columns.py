@@ -112,14 +112,17 @@ class Lexical:
         found = self.bm25(terms)
         if found is None:
             return None
-        standard: Floats = zscore(found, mask) * np.float32(self.grasp(terms, mask=mask))
+        standard: Floats = zscore(found, mask) * np.float32(self._share(found, terms, mask=mask))
         return standard
 
     def grasp(self, terms: list[str], *, mask: Mask | None) -> float:
         """Share of the terms' information that the best tool holds, from 0 to 1."""
         found = self.bm25(terms)
+        return 0.0 if found is None else self._share(found, terms, mask=mask)
+
+    def _share(self, found: Floats, terms: list[str], *, mask: Mask | None) -> float:
         asked = sum(self.information[term] for term in terms)
-        if found is None or asked <= 0:
+        if asked <= 0:
             return 0.0
         best = float((found if mask is None else found[mask]).max(initial=0.0))
         return min(best / asked, 1.0)

@@ -75,8 +75,7 @@ class _Jackknife:
 
     @classmethod
     def of(cls, descriptions: Floats, observations: Observations, *, config: Routing) -> _Jackknife:
-        against = np.where(observations.labels < 0, -config.negative, observations.labels)
-        weights = (observations.weights * against).astype(np.float32)
+        weights = observations.signed(config.negative)
         sums = np.zeros_like(descriptions)
         np.add.at(sums, observations.owners, observations.vectors * weights[:, None])
         counts = observations.counts(len(descriptions))

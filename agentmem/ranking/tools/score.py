@@ -125,6 +125,7 @@ def rank(
         terms["success"] = np.float32(config.success) * learnt.success
     alone = _add(terms, columns.size)
     odds = legs.log_odds(alone, mask=mask)
+    confidence = sigmoid(sum(odds.values()))
     went_before = _conversation(
         need,
         columns,
@@ -132,8 +133,8 @@ def rank(
         config=config,
         mask=mask,
         doubt=_doubt(alone, mask=mask, config=config),
-        weakness=1 - sigmoid(sum(odds.values())),
-        is_weak=sigmoid(sum(odds.values())) < config.threshold or len(need.terms) <= ELLIPTIC,
+        weakness=1 - confidence,
+        is_weak=confidence < config.threshold or len(need.terms) <= ELLIPTIC,
     )
     if went_before:
         terms |= went_before

@@ -19,7 +19,7 @@ from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.density import log_density
 from agentmem.ranking.tools.discriminant import discriminant
 from agentmem.ranking.tools.prototypes import SCALE, centroids, fit
-from agentmem.ranking.tools.sketch import DIMENSIONS, Information, information, sketches
+from agentmem.ranking.tools.sketch import Information, information, sketches
 
 __all__ = ["FIT_FORMAT", "Fitted", "Observations", "Usage", "UsageLeg", "checkpoint"]
 
@@ -72,6 +72,11 @@ class Observations:
         """Weight of the observations of each tool with a label, shape (size,)."""
         mine = self.weights * (self.labels == label)
         return np.bincount(self.owners, mine, minlength=size).astype(np.float32)
+
+    def signed(self, negative: float) -> Floats:
+        """Weight of each, below 0 by that factor where the tool was wrong, shape (E,)."""
+        against = np.where(self.labels < 0, -negative, self.labels)
+        return (self.weights * against).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +228,7 @@ class Usage:
         local[ground] = np.arange(len(ground))
         owners = local[observations.owners]
         seen = (owners >= 0) & (observations.labels != 0)
-        rows, owners, signed = rows[seen], owners[seen], _signed(observations, config)[seen]
+        rows, owners, signed = rows[seen], owners[seen], observations.signed(config.negative)[seen]
         if fitted is None:
             early = slice(int(np.count_nonzero(seen[:first])))
             parts = _fit(
@@ -328,14 +333,7 @@ def _place(
     words = sketches(terms, weights=weights) * np.float32(config.sketch)
     both = np.concatenate([vectors, words], axis=1)
     placed: Floats = (both / np.float32(math.hypot(1.0, config.sketch))).astype(np.float32)
-    assert placed.shape[1] == vectors.shape[1] + DIMENSIONS  # noqa: S101 - states the shape
     return placed
-
-
-def _signed(observations: Observations, config: Routing) -> Floats:
-    """Weight of each observation, below 0 where the tool was wrong."""
-    against = np.where(observations.labels < 0, -config.negative, observations.labels)
-    return (observations.weights * against).astype(np.float32)
 
 
 def _ground(counts: Floats) -> Ints:
