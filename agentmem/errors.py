@@ -11,6 +11,7 @@ AgentmemError
 └── StoreError (OSError)              the folder or bucket could not be read or written
     ├── StoreNotFound (FileNotFoundError)   there is no store at that path
     ├── SchemaTooNew                        written by a newer agentmem
+    ├── VersionGone (LookupError)           that version of a table is no longer kept
     └── ConcurrentWrite                     other writers kept winning; the write was not made
 """
 
@@ -34,6 +35,7 @@ __all__ = [
     "ScopeRequired",
     "StoreError",
     "StoreNotFound",
+    "VersionGone",
 ]
 
 
@@ -131,6 +133,18 @@ class SchemaTooNew(StoreError):
             f"the store has schema version {found}, and this agentmem reads up to {supported}. "
             "Nothing was changed. Repair:  pip install --upgrade agentmem"
         )
+
+
+class VersionGone(StoreError, LookupError):
+    """A version of a table is no longer kept, or never was; nothing can be read at it.
+
+    Attributes:
+        version: The version that was asked for.
+    """
+
+    def __init__(self, message: str, *, version: int) -> None:
+        super().__init__(message)
+        self.version = version
 
 
 class ConcurrentWrite(StoreError):

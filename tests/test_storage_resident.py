@@ -213,7 +213,7 @@ def unread(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise AssertionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "pinned", read)
+        patch.setattr(store, "at", read)
         yield
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from agentmem.storage.arrow import matrix, strings
 from agentmem.storage.guard import Guard
 from agentmem.storage.keyed import insert_absent, read_keyed, replace_keyed
-from agentmem.storage.late import LateTable
+from agentmem.storage.late import LateTable, PastTable
 from agentmem.storage.opening import Opened
 from agentmem.storage.quoting import EVERYTHING, both, literal
 from agentmem.storage.sql import keys_sql
@@ -142,15 +142,18 @@ class Catalogue:
         Args:
             since: A version; None is returned if it is still the newest.
         """
-        handle = self._table.found()
-        if handle is None:
-            empty = self._table.schema.empty_table()
-            return None if since == 0 else _state(empty, version=0)
-        if since is not None and since == handle.version:
-            return None
-        with handle.pinned() as table:
-            rows = table.search().select([*HEAD_COLUMNS, "piece", "kind", "text", "vector"])
-            return _state(rows.to_arrow(), version=int(table.version))
+        return _read(self._table, since=since)
+
+    def read_at(self, version: int) -> CatalogueState:
+        """Return every tool as it was at one version of the table; 0 is before there was any.
+
+        Raises:
+            VersionGone: That version is no longer kept, or there is none of that number yet.
+            StoreError: The store could not be read.
+        """
+        return _read(self._table.at(version), since=None) or _state(
+            self._table.schema.empty_table(), version=0
+        )
 
     def compact(self) -> None:
         """Merge what many small writes left behind; a no-op while others write."""
@@ -179,6 +182,18 @@ class Catalogue:
         with handle.reading() as table:
             rows = table.search().where(both(within, HEAD)).select(["key", column]).to_arrow()
         return _paired(rows, column)
+
+
+def _read(there: LateTable | PastTable, *, since: int | None) -> CatalogueState | None:
+    """Return every tool of a table; None if its version is still the one that is known."""
+    handle = there.found()
+    if handle is None:
+        return None if since == 0 else _state(there.schema.empty_table(), version=0)
+    if since is not None and since == handle.version:
+        return None
+    with handle.pinned() as table:
+        rows = table.search().select([*HEAD_COLUMNS, "piece", "kind", "text", "vector"])
+        return _state(rows.to_arrow(), version=int(table.version))
 
 
 def _paired(rows: pa.Table, column: str) -> dict[str, str]:

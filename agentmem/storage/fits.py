@@ -43,13 +43,26 @@ class Fits:
             opened, table=FITS, holding="fits", schema=pa.schema(COLUMNS), guard=guard
         )
 
-    def get(self, fit_id: str) -> tuple[list[str], NDArray[np.float32]] | None:
+    @property
+    def version(self) -> int:
+        """Version of the newest commit, by whichever process; 0 while there is none."""
+        with suppress(StoreError):
+            return self._table.version
+        return 0
+
+    def get(
+        self, fit_id: str, *, at: int | None = None
+    ) -> tuple[list[str], NDArray[np.float32]] | None:
         """Return the keys of tools and the matrix kept under an id, one row a tool, or None.
 
         None as well where it cannot be read: what cannot be read is made anew.
+
+        Args:
+            fit_id: Of what it is of.
+            at: A past version of the table; None reads the newest.
         """
         with suppress(StoreError):
-            handle = self._table.found()
+            handle = (self._table if at is None else self._table.at(at)).found()
             if handle is None:
                 return None
             with handle.reading() as table:

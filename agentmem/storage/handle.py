@@ -1,36 +1,73 @@
 """A handle on one table: what every read and every write of it passes through.
 
 Refuses what its guard refuses, turns LanceDB's failures into ours, and keeps the table compact
-as commits add up.
+as commits add up. `Past` is the same table as it was at one version, to be read alone.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, TypeVar, cast
 
 from lancedb.table import Table
 
-from agentmem.errors import StoreError
+from agentmem.errors import StoreError, VersionGone
 from agentmem.storage.border import commit, store_errors
 from agentmem.storage.guard import Guard
 from agentmem.storage.opening import Opened
+from agentmem.storage.retention import kept_for
 
-__all__ = ["Handle", "count_fragments"]
+__all__ = ["Handle", "Past", "count_fragments"]
 
 T = TypeVar("T")
 
 COMPACT_AFTER: Final = 50  # commits of this handle: each adds 0.1 ms to a read, and a manifest
 ROWS_A_COMMIT: Final = 1_000  # rewriting that many costs about 5 ms, which each commit may owe
 SMALL_FRAGMENTS: Final = 50  # left behind by processes that come, write once and go
+GONE: Final = "no longer exists"  # how LanceDB says that a version was cleaned up
 
 
 def count_fragments(table: Table, *, kind: str) -> int:
     """Return how many files' worth of rows a table has: `num_fragments`, `num_small_fragments`."""
     stats = cast("dict[str, Any]", table.stats())  # declared as a class, but a dictionary in 0.40
     return int(stats["fragment_stats"][kind])
+
+
+class Past:
+    """A table as it was at one version. Safe for several threads; nothing can be written to it.
+
+    Made by `Handle.at`, and read like a `Handle`.
+    """
+
+    def __init__(self, table: Table, *, uri: str, reading: str, guard: Guard) -> None:
+        self._table = table
+        self._reading = reading
+        self._guard = guard
+        self.uri = uri
+        self.version = int(table.version)
+
+    @contextmanager
+    def reading(self, action: str | None = None) -> Iterator[Table]:
+        """Give the table as it was; failures become StoreErrors."""
+        self._guard.check()
+        with store_errors(self.uri, action or self._reading):
+            yield self._table
+
+    def pinned(self) -> AbstractContextManager[Table]:
+        """Give the table as it was, which does not change while it is read."""
+        return self.reading()
+
+    def at(self, version: int) -> Past:
+        """Return itself: a past state knows no other.
+
+        Raises:
+            VersionGone: Another version was asked for.
+        """
+        if version != self.version:
+            raise _gone(self.uri, self._reading, version)
+        return self
 
 
 class Handle:
@@ -80,6 +117,24 @@ class Handle:
         with self.reading() as table:
             return int(table.version)
 
+    def at(self, version: int) -> Past:
+        """Return the table as it was at one version.
+
+        Raises:
+            VersionGone: That version is no longer kept, or there is none of that number yet.
+            StoreError: The table could not be read.
+        """
+        self._guard.check()
+        with store_errors(self.uri, self._reading):
+            table = self._opened.db.open_table(self._name)
+            try:
+                table.checkout(version)
+            except ValueError as error:
+                if GONE not in str(error):
+                    raise
+                raise _gone(self.uri, self._reading, version) from error
+        return Past(table, uri=self.uri, reading=self._reading, guard=self._guard)
+
     def commit(self, operation: Callable[[Table], T], *, action: str) -> T:
         """Write, retrying while other writers come first; then compact if it is time.
 
@@ -101,7 +156,7 @@ class Handle:
         if self._guard.read_only:
             return
         with suppress(StoreError), self.reading("compact") as table:
-            table.optimize()
+            self._optimize(table)
 
     def tidy(self) -> None:
         """Compact before leaving, if this handle wrote and compacting is worth it."""
@@ -110,7 +165,11 @@ class Handle:
         with suppress(StoreError), self.reading("compact") as table:
             fragments = count_fragments(table, kind="num_small_fragments")
             if fragments >= SMALL_FRAGMENTS and self._pays(self._commits + fragments):
-                table.optimize()
+                self._optimize(table)
+
+    def _optimize(self, table: Table) -> None:
+        """Merge fragments, and drop the versions that are older than the store keeps them."""
+        table.optimize(cleanup_older_than=kept_for(self._opened))
 
     def _is_due(self) -> bool:
         """Count a commit, and say whether compaction has been earned."""
@@ -126,3 +185,13 @@ class Handle:
         with suppress(StoreError), self.reading("count rows") as table:
             return bool(table.count_rows() <= commits * ROWS_A_COMMIT)
         return False
+
+
+def _gone(uri: str, reading: str, version: int) -> VersionGone:
+    return VersionGone(
+        f"could not {reading} of version {version} in {uri}: the store no longer keeps that "
+        "version, or never had it. Old versions are dropped by maintenance once they are older "
+        "than the store's keep_versions. Repair: for the future, open the store with a longer "
+        "keep_versions.",
+        version=version,
+    )

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from agentmem.storage.arrow import strings
-from agentmem.storage.handle import Handle
+from agentmem.storage.handle import Handle, Past
 from agentmem.storage.quoting import EVERYTHING, both
 from agentmem.storage.sql import contents_sql, keys_sql
 
@@ -23,7 +23,7 @@ KEYS_A_QUERY: Final = 10_000  # 350 kB of SQL; parsed in 20 ms
 
 
 def read_keyed(
-    handle: Handle, keys: Iterable[str], *, columns: Iterable[str], where: str = EVERYTHING
+    handle: Handle | Past, keys: Iterable[str], *, columns: Iterable[str], where: str = EVERYTHING
 ) -> pa.Table:
     """Return the rows of these keys that meet a condition, in no particular order."""
     remaining = iter(dict.fromkeys(keys))

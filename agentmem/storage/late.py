@@ -1,21 +1,36 @@
 """`LateTable`: a table that a store may lack, made when something is first written to it.
 
 A store that never holds tools, or is only read, stays as it was. Any number of processes may
-make the table at once: they end up with one.
+make the table at once: they end up with one. `PastTable` is the same as it was at one version.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import pyarrow as pa
 
+from agentmem.errors import VersionGone
 from agentmem.storage.border import store_errors
 from agentmem.storage.guard import Guard
-from agentmem.storage.handle import Handle
+from agentmem.storage.handle import Handle, Past
 from agentmem.storage.opening import Opened, has_table, open_or_make
 
-__all__ = ["LateTable"]
+__all__ = ["LateTable", "PastTable"]
+
+
+@dataclass(frozen=True, slots=True)
+class PastTable:
+    """A table as it was at one version, 0 while there was none; read like a `LateTable`."""
+
+    schema: pa.Schema
+    version: int
+    _past: Past | None
+
+    def found(self) -> Past | None:
+        """Return the table as it was, or None if there was none."""
+        return self._past
 
 
 class LateTable:
@@ -45,6 +60,24 @@ class LateTable:
         """Version of the newest commit, by whichever process; 0 while there is no table."""
         handle = self.found()
         return 0 if handle is None else handle.version
+
+    def at(self, version: int) -> PastTable:
+        """Return the table as it was at one version; 0 is before it was made.
+
+        Raises:
+            VersionGone: That version is no longer kept, or there is none of that number yet.
+            StoreError: The store could not be read.
+        """
+        if version == 0:
+            return PastTable(self.schema, 0, None)
+        handle = self.found()
+        if handle is None:
+            raise VersionGone(
+                f"there is no table of {self._holding} in {self._opened.uri}, so nothing can be "
+                f"read of its version {version}. Repair: check that this is the right store.",
+                version=version,
+            )
+        return PastTable(self.schema, version, handle.at(version))
 
     def found(self) -> Handle | None:
         """Return a handle on the table, or None while there is none."""

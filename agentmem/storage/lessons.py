@@ -83,6 +83,18 @@ class Lessons:
         newest, rows = _added(self._log, since=version)
         return newest, lessons_from_table(rows)
 
+    def lessons_at(self, version: int) -> list[dict[str, Any]]:
+        """Return the lessons that were there at one version, in order of id.
+
+        The log only grows, so this needs no past version of the table to be kept.
+        """
+        handle = self._log.found()
+        if handle is None or version == 0:
+            return []
+        with handle.reading() as table:
+            query = table.search().select(self._log.schema.names)
+            return lessons_from_table(query.where(f"{BORN} <= {version:d}").to_arrow())
+
     def observations(self, since_version: int | None) -> tuple[int, pa.Table]:
         """Return the newest version of the observations, and those added after an earlier one.
 

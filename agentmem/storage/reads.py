@@ -1,10 +1,12 @@
 """The reads of a store: turns by row, by key and by scope, and what is counted over them.
 
-Every read sees the newest commit of any process. A scope is always named, and comes first.
+A read sees the newest commit of any process, or one past version. A scope is always named, and
+comes first.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -12,6 +14,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from cachetools import LRUCache
 from lancedb.query import ColumnOrdering
 from lancedb.table import Table
 from numpy.typing import NDArray
@@ -19,24 +22,52 @@ from numpy.typing import NDArray
 from agentmem.filters import Filter
 from agentmem.storage.arrow import matrix, strings
 from agentmem.storage.census import count_distinct, folder_bytes, sessions_of
-from agentmem.storage.handle import Handle, count_fragments
+from agentmem.storage.handle import Handle, Past, count_fragments
 from agentmem.storage.keyed import read_keyed
 from agentmem.storage.opening import Opened
 from agentmem.storage.schema import TURN_COLUMNS, turn_from_row, turns_from_table
 from agentmem.storage.sql import HEADS, both, where_sql
-from agentmem.types import AllScopes, Scope, Session, StoreStats, Turn
+from agentmem.types import AllScopes, Passport, Scope, Session, StoreStats, Turn
 
 __all__ = ["Reads"]
 
 CONVERSATION: Final = ("event_time", "ingested_at", "id")
+PAST_VERSIONS: Final = 4  # the newest, and those of searches that began a moment ago
 
 
 class Reads:
-    """What can be read from a store of turns."""
+    """What can be read from a store of turns: as it is now, or as it was at one version."""
 
-    def __init__(self, handle: Handle, opened: Opened) -> None:
+    def __init__(self, handle: Handle | Past, opened: Opened) -> None:
         self._handle = handle
         self._opened = opened
+        self._lock = threading.Lock()
+        self._past: LRUCache[int, Reads] = LRUCache(PAST_VERSIONS)
+
+    @property
+    def name(self) -> str:
+        """The folder or address, as it was given."""
+        return self._opened.uri
+
+    @property
+    def passport(self) -> Passport:
+        """Identity of the space its vectors lie in."""
+        return self._opened.passport
+
+    def at(self, version: int) -> Reads:
+        """Return the store as it was at one version; reads of it see nothing newer.
+
+        Raises:
+            VersionGone: That version is no longer kept, or there is none of that number yet.
+            StoreError: The store could not be read.
+        """
+        with self._lock:
+            past = self._past.get(version)
+        if past is None:
+            past = Reads(self._handle.at(version), self._opened)
+            with self._lock:
+                self._past[version] = past
+        return past
 
     @property
     def version(self) -> int:

@@ -14,8 +14,8 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from agentmem.storage.columns import COLUMNS_READ, Columns, ColumnsBuilder
+from agentmem.storage.reads import Reads
 from agentmem.storage.sql import both, scope_sql
-from agentmem.storage.turns import Store
 from agentmem.types import ALL, AllScopes, Scope
 
 __all__ = ["Columns", "Residents"]
@@ -33,7 +33,7 @@ class Residents:
         max_bytes: What is kept between reads. A larger scope is read anew each time.
     """
 
-    def __init__(self, store: Store, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, store: Reads, *, max_bytes: int = MAX_BYTES) -> None:
         self._store = store
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ def _partition_of(scope: Scope | AllScopes) -> Scope | AllScopes:
 class _Partition:
     """The columns of one partition: an immutable snapshot, and the builder that grows them."""
 
-    def __init__(self, store: Store, where: str) -> None:
+    def __init__(self, store: Reads, where: str) -> None:
         self._store = store
         self._where = where
         self._lock = threading.Lock()
@@ -107,7 +107,7 @@ class _Partition:
             columns = self._columns
             if columns is None or columns.version < version:
                 self._columns = None  # so that a failure half-way starts over
-                with self._store.pinned() as table:
+                with self._store.at(version).pinned() as table:
                     columns = self._columns = self._advanced(table, columns)
                 self.nbytes = BYTES_A_PARTITION + columns.nbytes
             return columns

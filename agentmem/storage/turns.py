@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,8 +18,9 @@ from agentmem.storage.handle import Handle
 from agentmem.storage.keyed import insert_absent, replace_keyed
 from agentmem.storage.opening import Opened, PassportSource, open_store
 from agentmem.storage.reads import Reads
+from agentmem.storage.retention import keep_for
 from agentmem.storage.sql import HEADS, both, keys_sql, where_sql
-from agentmem.types import AllScopes, Passport, Scope
+from agentmem.types import AllScopes, Scope
 
 __all__ = ["Store"]
 
@@ -29,8 +30,8 @@ class Store(Reads):
 
     def __init__(self, opened: Opened, *, read_only: bool) -> None:
         self._guard = Guard(opened.uri, read_only=read_only)
-        handle = Handle(opened, table=opened.table, holding="turns", guard=self._guard)
-        super().__init__(handle, opened)
+        self._table = Handle(opened, table=opened.table, holding="turns", guard=self._guard)
+        super().__init__(self._table, opened)
 
     @classmethod
     def open(
@@ -40,6 +41,7 @@ class Store(Reads):
         passport: PassportSource,
         create: bool = True,
         read_only: bool = False,
+        keep_versions: timedelta | None = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> Store:
         """Open a store, or create one in a new or empty place.
@@ -50,12 +52,14 @@ class Store(Reads):
                 for callers that use no vectors.
             create: Whether to create a store where there is none.
             read_only: Refuse every write; implies `create=False`.
+            keep_versions: How long past versions are kept from now on; None changes nothing.
             storage_options: Credentials and the like for an object store.
 
         Raises:
             StoreNotFound: Something else is there, or nothing and it may not be created.
             SchemaTooNew: It was written by a newer agentmem.
             EmbedderMismatch: It was written by another embedder.
+            InvalidInput: `keep_versions` cannot be used.
             StoreError: It cannot be read, or created.
         """
         opened = open_store(
@@ -64,17 +68,9 @@ class Store(Reads):
             create=create and not read_only,
             options=storage_options or {},
         )
+        if keep_versions is not None:
+            keep_for(opened, keep_versions, guard=Guard(opened.uri, read_only=read_only))
         return cls(opened, read_only=read_only)
-
-    @property
-    def name(self) -> str:
-        """The folder or address, as it was given."""
-        return self._opened.uri
-
-    @property
-    def passport(self) -> Passport:
-        """Identity of the space its vectors lie in."""
-        return self._opened.passport
 
     @property
     def checkpoints(self) -> Path | None:
@@ -96,7 +92,7 @@ class Store(Reads):
             ConcurrentWrite: Others came first at every attempt.
             StoreError: The write failed; nothing was stored.
         """
-        return int(self._handle.commit(lambda table: table.add(rows), action="add turns").version)
+        return int(self._table.commit(lambda table: table.add(rows), action="add turns").version)
 
     def insert_absent(self, rows: pa.Table) -> list[str]:
         """Store the rows of turns whose keys are not taken yet, also by a writer of this moment.
@@ -109,7 +105,7 @@ class Store(Reads):
             StoreError: The write failed; nothing was stored.
         """
         return insert_absent(
-            self._handle, rows, row_key="chunk_key", heads=HEADS, action="add turns"
+            self._table, rows, row_key="chunk_key", heads=HEADS, action="add turns"
         )
 
     def replace(self, keys: Sequence[str], rows: pa.Table) -> int:
@@ -129,7 +125,7 @@ class Store(Reads):
             StoreError: The write failed; nothing was changed.
         """
         return replace_keyed(
-            self._handle, keys, rows=rows, row_key="chunk_key", action="replace turns"
+            self._table, keys, rows=rows, row_key="chunk_key", action="replace turns"
         )
 
     def delete(
@@ -154,7 +150,7 @@ class Store(Reads):
         count = self._count(selected)
         if count:
             doomed = selected if where is None else self._whole(selected)
-            self._handle.commit(lambda table: table.delete(doomed), action="delete turns")
+            self._table.commit(lambda table: table.delete(doomed), action="delete turns")
         return count
 
     def _whole(self, selected: str) -> str:
@@ -164,10 +160,10 @@ class Store(Reads):
 
     def compact(self) -> None:
         """Merge what many small writes left behind; a no-op while others write."""
-        self._handle.compact()
+        self._table.compact()
 
     def close(self) -> None:
         """Let go of the store. What was written is durable without it."""
         if self._guard.is_usable:
-            self._handle.tidy()
+            self._table.tidy()
         self._guard.close()

@@ -231,8 +231,13 @@ class Usage:
         rows, owners, signed = rows[seen], owners[seen], observations.signed(config.negative)[seen]
         if fitted is None:
             early = slice(int(np.count_nonzero(seen[:first])))
+            newest = max(float(observations.weights[seen][early].max(initial=0)), FLAT)
             parts = _fit(
-                rows[early], owners[early], signed=signed[early], prior=prior, config=config
+                rows[early],
+                owners[early],
+                signed=signed[early] / np.float32(newest),  # the same fit, whenever it is made
+                prior=prior,
+                config=config,
             )
             fitted = Fitted(ground, *parts, np.ones(len(ground), np.bool_))
         fitted = fitted.aligned(ground)
