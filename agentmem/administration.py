@@ -15,7 +15,7 @@ from agentmem.errors import InvalidInput, NotFound
 from agentmem.filters import And, Filter, field
 from agentmem.storage.schema import turn_key
 from agentmem.storage.turns import Store
-from agentmem.telemetry import scope_attributes, span
+from agentmem.telemetry import Tracing
 from agentmem.transfer import Tell, forget_imports, progress_bar, write_turns
 from agentmem.types import AllScopes, Deletion, Scope, Session, StoreStats, Turn
 
@@ -39,8 +39,9 @@ class Export:
 class Administrator:
     """Reads and deletes the turns of one store, without ranking them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, tracing: Tracing) -> None:
         self._store = store
+        self._tracing = tracing
 
     def get(self, turn_id: str, *, scope: Scope | AllScopes) -> Turn:
         """Return one turn.
@@ -99,16 +100,17 @@ class Administrator:
         if wanted is not None and not wanted:
             return Deletion(0, (), dry_run=dry_run)
         selected = _all_of(where, None if wanted is None else field("id").in_(wanted))
-        attributes = scope_attributes(scope) | {"gen_ai.memory.store.id": self._store.name}
+        attributes = {"gen_ai.memory.store.id": self._store.name}
         missing = () if wanted is None else self._missing(wanted, scope=scope, where=selected)
         if dry_run:
             count = self._store.count(scope=scope, where=selected)
             return Deletion(count, missing, dry_run=True)
-        with span("delete_memory", attributes) as current:
+        with self._tracing.operation("delete_memory", attributes, scope=scope) as current:
             forget_imports(self._store.checkpoints)  # before: a kill may come right after
-            count = self._store.delete(scope=scope, where=selected)
+            with current.phase("commit"):
+                count = self._store.delete(scope=scope, where=selected)
             forget_imports(self._store.checkpoints)  # after: an import may have begun meanwhile
-            current.set_attribute("gen_ai.memory.record.count", count)
+            current.set({"gen_ai.memory.record.count": count})
         return Deletion(count, missing, dry_run=False)
 
     def _missing(

@@ -15,12 +15,14 @@ import pyarrow as pa
 import uuid_utils
 
 from agentmem.analysis import stored_terms
+from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
 from agentmem.messages import embedding_text, gathered, is_undated, to_turns
 from agentmem.protocols import Embedder
 from agentmem.storage.schema import turn_key, turn_rows
 from agentmem.storage.turns import Store
-from agentmem.telemetry import scope_attributes, span
+from agentmem.telemetry import Current, Tracing
+from agentmem.telemetry.describing import of_turns
 from agentmem.types import Scope, Turn
 
 __all__ = ["Added", "Clock", "OnConflict", "Writer"]
@@ -68,12 +70,14 @@ class Writer:
         store: Where to.
         embedder: Of the space the store is written in.
         clock: Gives ingestion times.
+        tracing: Opens spans.
     """
 
-    def __init__(self, store: Store, *, embedder: Embedder, clock: Clock) -> None:
+    def __init__(self, store: Store, *, embedder: Embedder, clock: Clock, tracing: Tracing) -> None:
         self._store = store
         self._embedder = embedder
         self._clock = clock
+        self._tracing = tracing
 
     def add(self, messages: object, *, scope: Scope, on_conflict: OnConflict = "error") -> Added:
         """Store messages in one commit.
@@ -90,12 +94,18 @@ class Writer:
         """
         if on_conflict not in ("error", "replace"):
             raise InvalidInput(f"on_conflict={on_conflict!r}: pass 'error' or 'replace'.")
-        attributes = scope_attributes(scope) | {"gen_ai.memory.store.id": self._store.name}
-        with span("create_memory", attributes) as current:
-            turns, made = self._read(messages, scope)
-            fresh, taken = self._sorted(turns, made, on_conflict=on_conflict)
-            stored = self._write(fresh, taken, made, on_conflict=on_conflict)
-            current.set_attribute("gen_ai.memory.record.count", stored)
+        replaces = on_conflict == "replace"
+        with self._tracing.operation(
+            "upsert_memory" if replaces else "create_memory",
+            {"gen_ai.memory.store.id": self._store.name},
+            scope=scope,
+        ) as current:
+            with current.phase("read"):
+                turns, made = self._read(messages, scope)
+                fresh, taken = self._sorted(turns, made, on_conflict=on_conflict)
+            stored = self._write(fresh, taken, made, on_conflict=on_conflict, current=current)
+            current.set({"gen_ai.memory.record.count": stored, "agentmem.memory.given": len(turns)})
+            current.describe(lambda: of_turns([*fresh.values(), *taken.values()], current.content))
         return Added([turn.id for turn in turns], stored=stored)
 
     def _read(self, messages: object, scope: Scope) -> tuple[list[Turn], set[str]]:
@@ -142,37 +152,43 @@ class Writer:
         made: set[str],
         *,
         on_conflict: OnConflict,
+        current: Current,
     ) -> int:
         """Store turns in one commit, and return how many were."""
         if not (fresh or taken):
             return 0
-        rows = self._rows([*fresh.values(), *taken.values()])
+        rows = self._rows([*fresh.values(), *taken.values()], current)
         late: list[str] = []
-        if taken:
-            self._store.replace(list(taken), rows)
-        elif all(turn.id in made for turn in fresh.values()):
-            self._store.append(rows)
-        else:
-            late = self._store.insert_absent(rows)
-        settled = self._settle([fresh[key] for key in late], on_conflict=on_conflict) if late else 0
+        with current.phase("commit"):
+            if taken:
+                self._store.replace(list(taken), rows)
+            elif all(turn.id in made for turn in fresh.values()):
+                self._store.append(rows)
+            else:
+                late = self._store.insert_absent(rows)
+        lost = [fresh[key] for key in late]
+        settled = self._settle(lost, on_conflict=on_conflict, current=current) if late else 0
         return len(fresh) + len(taken) - len(late) + settled
 
-    def _settle(self, late: list[Turn], *, on_conflict: OnConflict) -> int:
+    def _settle(self, late: list[Turn], *, on_conflict: OnConflict, current: Current) -> int:
         """Decide anew about turns whose ids another writer took since they were looked up."""
         rest = "whatever else the call held is stored"
         fresh, taken = self._sorted(late, set(), on_conflict=on_conflict, rest=rest)
-        return self._write(fresh, taken, set(), on_conflict=on_conflict)
+        return self._write(fresh, taken, set(), on_conflict=on_conflict, current=current)
 
-    def _rows(self, turns: list[Turn]) -> pa.Table:
+    def _rows(self, turns: list[Turn], current: Current) -> pa.Table:
         texts = [embedding_text(turn) for turn in turns]
         prefixes, bodies = [prefix for prefix, _ in texts], [body for _, body in texts]
         pieces = self._embedder.split(bodies, prefixes=prefixes)
         embedded = [p + piece for p, parts in zip(prefixes, pieces, strict=True) for piece in parts]
+        current.set({"agentmem.memory.chunks": len(embedded)})
+        with embedding_phase(current, embedder=self._embedder, texts=embedded):
+            vectors = self._embedder.embed(embedded, kind="document")
         return turn_rows(
             turns,
             pieces=pieces,
             lexemes=[stored_terms(piece) for parts in pieces for piece in parts],
-            vectors=self._embedder.embed(embedded, kind="document"),
+            vectors=vectors,
         )
 
 

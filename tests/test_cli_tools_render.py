@@ -44,6 +44,7 @@ from agentmem.types import (
     LintIssue,
     LintReport,
     Selection,
+    SelectionAsked,
     Tool,
     ToolEvidence,
     ToolMatch,
@@ -76,6 +77,9 @@ SELECTION = Selection(
     tokens_saved=4_210,
     namespace=None,
     called=("get_time",),
+    asked=SelectionAsked(
+        k=2, routing={}, rule={}, learnt_at=datetime(2025, 5, 5, tzinfo=timezone.utc)
+    ),
     catalogue=120,
     catalogue_version=3,
     examples_version=0,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agentmem import Memory, Ranking
 from agentmem.embedding import CachedEmbedder
-from agentmem.storage.handle import Handle
+from agentmem.storage.handle import Handle, Past
 from agentmem.storage.turns import Store
 from agentmem.testing import HashEmbedder
 from agentmem.types import Kind
@@ -222,6 +222,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             monkeypatch.setattr(Store, name, spied(name, method))
     for name in ("reading", "pinned", "commit"):
         monkeypatch.setattr(Handle, name, spied(f"lancedb.{name}", getattr(Handle, name)))
+    monkeypatch.setattr(Past, "reading", spied("lancedb.past", Past.reading))
     return counted
 
 
@@ -234,7 +235,7 @@ def test_a_search_of_an_unchanged_store_asks_lancedb_for_its_version_and_the_hit
     calls.clear()
     assert len(memory.search("the old pier", user_id="ada", k=3, **options)) == 3
     del calls["name"]  # the path, for the span
-    assert calls == {"version": 1, "turns_by_row": 1, "lancedb.reading": 2}
+    assert calls == {"version": 1, "at": 1, "lancedb.reading": 1, "lancedb.past": 1}
 
 
 def test_an_add_of_messages_without_ids_is_one_commit_and_no_look_up(

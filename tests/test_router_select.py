@@ -414,7 +414,7 @@ def test_words_that_no_candidate_knows_are_told_as_they_were_written(router: Too
 def test_a_selection_says_what_it_was_made_of(router: ToolRouter) -> None:
     first = router.select("weather", namespace="default")
     assert (first.namespace, first.catalogue) == ("default", 3)
-    assert set(first.milliseconds) == {"look", "embed", "rank"}
+    assert set(first.milliseconds) == {"load", "embeddings", "choose"}
     router.add_examples({"get_weather": ["Will it rain?"]})
     then = router.select("weather")
     assert then.examples_version > first.examples_version

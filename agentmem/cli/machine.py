@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from agentmem.types import Context, Evidence, Hit, Recall, Session, StoreStats, Turn
+from agentmem.types import AllScopes, Context, Evidence, Hit, Recall, Session, StoreStats, Turn
 
 __all__ = [
     "context_form",
@@ -44,12 +44,14 @@ def recall_form(recall: Recall) -> dict[str, Any]:
     return {
         "query": recall.query,
         "mode": recall.mode,
-        "scope": asdict(recall.scope),
+        "scope": "all" if isinstance(recall.scope, AllScopes) else asdict(recall.scope),
         "candidates": recall.candidates,
         "table_version": recall.table_version,
         "passport_id": recall.passport_id,
         "config_id": recall.config_id,
         "milliseconds": dict(recall.milliseconds),
+        "trace_id": recall.trace_id,
+        "span_id": recall.span_id,
         "hits": [hit_form(hit, rank) for rank, hit in enumerate(recall, 1)],
     }
 

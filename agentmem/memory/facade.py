@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import Final, final
 
@@ -20,6 +21,7 @@ from agentmem.retrieval import Neighbours, Packer, Request, Searcher, hits_for
 from agentmem.scopes import Bound
 from agentmem.storage.resident import Residents
 from agentmem.storage.turns import Store
+from agentmem.telemetry import Content, Redact, Tracing
 from agentmem.tokens import TiktokenCounter
 from agentmem.types import AllScopes, Context, Mode, Recall, Scope
 
@@ -50,6 +52,9 @@ class Memory(Records):
         create: bool = True,
         read_only: bool = False,
         resident_bytes: int = RESIDENT_BYTES,
+        keep_versions: timedelta | None = None,
+        capture_content: bool | None = None,
+        redact: Redact | None = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> Memory:
         """Open a store, or create one.
@@ -63,6 +68,11 @@ class Memory(Records):
             create: Whether to create a store where there is none.
             read_only: Refuse every write.
             resident_bytes: How much memory may hold columns of the scopes last searched.
+            keep_versions: How long the store keeps past versions from now on, so that searches
+                can be replayed: for every process, 7 days unless somebody said otherwise.
+            capture_content: Whether spans may carry what was said and asked; as the standard
+                environment variable says if None, which is no unless it is set.
+            redact: Sees every text before a span does, and gives what may be recorded instead.
             storage_options: Credentials and the like of a bucket, as LanceDB takes them.
 
         Raises:
@@ -80,21 +90,27 @@ class Memory(Records):
             passport=lambda: cached.passport,
             create=create,
             read_only=read_only,
+            keep_versions=keep_versions,
             storage_options=storage_options,
         )
+        tracing = Tracing(store.name, content=Content(capture_content, redact))
         residents = Residents(store, max_bytes=resident_bytes)
         clock = Clock()
-        searcher = Searcher(store, residents, embedder=cached, reranker=reranker, now=clock.now)
+        searcher = Searcher(
+            store, residents, embedder=cached, reranker=reranker, now=clock.now, tracing=tracing
+        )
         counter = TiktokenCounter() if token_counter is None else token_counter
         parts = Parts(
             store=store,
             residents=residents,
             embedder=cached,
             ranking=Ranking() if ranking is None else _weights(ranking),
-            writer=Writer(store, embedder=cached, clock=clock),
+            reranker=reranker,
+            tracing=tracing,
+            writer=Writer(store, embedder=cached, clock=clock, tracing=tracing),
             searcher=searcher,
-            packer=Packer(store, searcher, counter=counter),
-            administrator=Administrator(store),
+            packer=Packer(searcher, counter=counter, tracing=tracing),
+            administrator=Administrator(store, tracing=tracing),
         )
         return cls(parts, Bound())
 

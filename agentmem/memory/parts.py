@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from agentmem.administration import Administrator
 from agentmem.ingest import Writer
-from agentmem.protocols import Embedder
+from agentmem.protocols import Embedder, Reranker
 from agentmem.ranking import Ranking
 from agentmem.retrieval import Packer, Searcher
 from agentmem.storage.resident import Residents
 from agentmem.storage.turns import Store
+from agentmem.telemetry import Tracing
 
 __all__ = ["Parts"]
 
@@ -23,6 +24,8 @@ class Parts:
     residents: Residents
     embedder: Embedder
     ranking: Ranking
+    reranker: Reranker | None
+    tracing: Tracing
     writer: Writer
     searcher: Searcher
     packer: Packer

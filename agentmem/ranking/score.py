@@ -5,8 +5,9 @@ Takes columns and gives named rows that add up to the score; knows no texts, clo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,10 @@ from agentmem.ranking.priors import (
     recency_gain,
 )
 
-__all__ = ["Conversation", "Question", "score"]
+__all__ = ["STEPS", "Conversation", "Question", "Terms", "score", "spoken"]
 
 Row = NDArray[np.float32]
+Terms: TypeAlias = dict[str, Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Question:
     candidates: NDArray[np.bool_] | None = None
 
 
-def score(conversation: Conversation, question: Question, *, ranking: Ranking) -> dict[str, Row]:
+def score(conversation: Conversation, question: Question, *, ranking: Ranking) -> Terms:
     """Score every turn; the rows of the result add up to the score.
 
     Args:
@@ -93,22 +95,40 @@ def score(conversation: Conversation, question: Question, *, ranking: Ranking) -
     """
     if not len(conversation.session) or not _seen(conversation, question).any():
         return {}
-    believed = _believed(conversation, ranking)
-    trust = ranking.context * believed
-    terms: dict[str, Row] = {}
-    neighbours = np.zeros(len(conversation.session), np.float32)
+    terms: Terms = {}
+    for step in STEPS.values():
+        step(terms, conversation, question, ranking)
+    return spoken(terms)
+
+
+def spoken(terms: Terms) -> Terms:
+    """Return the terms that say anything."""
+    return {name: row for name, row in terms.items() if row.any()}
+
+
+def _fuse(terms: Terms, conversation: Conversation, question: Question, ranking: Ranking) -> None:
+    """Add both legs."""
     if question.cosines is not None and ranking.dense:
         terms["dense"] = ranking.dense * zscore(question.cosines, question.candidates)
-        neighbours += trust * conversation.kernel.spread(terms["dense"])
     if question.postings is not None and ranking.lexical:
-        own, around = _lexical(conversation, question, trust)
-        terms["lexical"] = ranking.lexical * own
-        neighbours += ranking.lexical * (around - own)
+        terms["lexical"] = ranking.lexical * _lexical(conversation, question)
+
+
+def _neighbours(
+    terms: Terms, conversation: Conversation, question: Question, ranking: Ranking
+) -> None:
+    """Add what turns lend each other, and sessions their turns."""
+    believed = _believed(conversation, ranking)
+    trust = ranking.context * believed
+    lent = np.zeros(len(conversation.session), np.float32)
+    if "dense" in terms:
+        lent += trust * conversation.kernel.spread(terms["dense"])
+    if "lexical" in terms:
+        if trust:
+            around = ranking.lexical * _around(conversation, question, trust)
+            lent += around - terms["lexical"]
         terms["session"] = ranking.session * believed * _session(conversation, question)
-    terms["neighbours"] = neighbours
-    _priors(terms, conversation, question, ranking)
-    _gains(terms, conversation, question, ranking)
-    return {name: row for name, row in terms.items() if row.any()}
+    terms["neighbours"] = lent
 
 
 def _seen(conversation: Conversation, question: Question) -> NDArray[np.bool_]:
@@ -123,8 +143,8 @@ def _believed(conversation: Conversation, ranking: Ranking) -> float:
     return float(np.clip(conversation.coherence / max(ranking.coherence, 1e-9), 0, 1))
 
 
-def _lexical(conversation: Conversation, question: Question, trust: float) -> tuple[Row, Row]:
-    """The share of the question found in each turn's own words, and in its neighbours' as well.
+def _lexical(conversation: Conversation, question: Question) -> Row:
+    """The share of the question found in each turn's own words.
 
     BM25 over the sum of the question's inverse document frequencies, which but for the constant
     k1 + 1 is the most it can be. Bounds from the formula instead of from the candidates are the
@@ -132,18 +152,23 @@ def _lexical(conversation: Conversation, question: Question, trust: float) -> tu
     Hybrid Retrieval" (2022), who take its minimum so. Unlike a z-score it does not grow with the
     number of turns that hold none of the words, and it leaves the decision to the dense leg where
     the question's words are not found at all.
+    """
+    postings, lengths = question.postings or {}, conversation.lengths
+    total = sum(bm25(postings, lengths).values(), np.zeros(len(lengths), np.float32))
+    share: Row = total / np.float32(_asked(conversation, question))
+    return share
 
-    The second row treats the words around a turn as a further field of it: their frequencies are
-    weighted, added to the turn's own and saturated together (Robertson, Zaragoza & Taylor,
-    "Simple BM25 extension to multiple weighted fields", CIKM 2004), so that different words of
-    the question found side by side count for more than one word found twice.
+
+def _around(conversation: Conversation, question: Question, trust: float) -> Row:
+    """The same found in each turn's own words and those around it.
+
+    The words around a turn are a further field of it: their frequencies are weighted, added to
+    the turn's own and saturated together (Robertson, Zaragoza & Taylor, "Simple BM25 extension
+    to multiple weighted fields", CIKM 2004), so that different words of the question found side
+    by side count for more than one word found twice.
     """
     postings, lengths = question.postings or {}, conversation.lengths
     size, kernel, seen = len(lengths), conversation.kernel, _seen(conversation, question)
-    asked = sum(idf(len(documents), size) for documents, _ in postings.values()) or 1.0
-    own = sum(bm25(postings, lengths).values(), np.zeros(size, np.float32)) / np.float32(asked)
-    if not trust:
-        return own, own
     spread_lengths = lengths + trust * kernel.spread(lengths)
     norm = K1 * (1 - B + B * spread_lengths / max(float(spread_lengths.mean()), 1e-9))
     around = np.zeros(size, np.float32)
@@ -154,7 +179,15 @@ def _lexical(conversation: Conversation, question: Question, trust: float) -> tu
         )
         frequency[documents] += counts
         around += idf(len(documents), size) * frequency * (K1 + 1) / (frequency + norm)
-    return own, around / np.float32(asked)
+    share: Row = around / np.float32(_asked(conversation, question))
+    return share
+
+
+def _asked(conversation: Conversation, question: Question) -> float:
+    """Sum of the inverse document frequencies of the question's terms."""
+    size = len(conversation.lengths)
+    postings = question.postings or {}
+    return sum(idf(len(documents), size) for documents, _ in postings.values()) or 1.0
 
 
 def _session(conversation: Conversation, question: Question) -> Row:
@@ -174,10 +207,8 @@ def _session(conversation: Conversation, question: Question) -> Row:
     return row
 
 
-def _priors(
-    terms: dict[str, Row], conversation: Conversation, question: Question, ranking: Ranking
-) -> None:
-    """Add what speaks for a turn besides its match."""
+def _priors(terms: Terms, conversation: Conversation, question: Question, ranking: Ranking) -> None:
+    """Add what speaks for a turn besides its match, and the bounded multipliers of it all."""
     named = named_speakers(question.words, conversation.speakers)[conversation.speaker]
     among = named[_seen(conversation, question)]
     if ranking.speaker and among.any() and not among.all():
@@ -189,11 +220,10 @@ def _priors(
     if ranking.date and question.spans:
         bonus = date_bonus(conversation.event_time, question.spans, days=ranking.date_days)
         terms["date"] = ranking.date * bonus
+    _gains(terms, conversation, question, ranking)
 
 
-def _gains(
-    terms: dict[str, Row], conversation: Conversation, question: Question, ranking: Ranking
-) -> None:
+def _gains(terms: Terms, conversation: Conversation, question: Question, ranking: Ranking) -> None:
     """Add the bounded multipliers, as what they add to the sum of everything before them."""
     if not (ranking.recency or ranking.importance):
         return
@@ -207,3 +237,12 @@ def _gains(
         terms["recency"] = bounded_gain(base, gain, most=ranking.recency)
     if ranking.importance:
         terms["importance"] = bounded_gain(base, conversation.importance, most=ranking.importance)
+
+
+Step: TypeAlias = Callable[[Terms, Conversation, Question, Ranking], None]
+STEPS: Final[Mapping[Literal["fuse", "neighbours", "priors"], Step]] = {
+    "fuse": _fuse,
+    "neighbours": _neighbours,
+    "priors": _priors,
+}
+"""The steps of `score`, in order; each adds terms to those before it."""

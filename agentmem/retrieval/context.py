@@ -13,7 +13,8 @@ from typing import Final, Literal, TypeAlias
 from agentmem.errors import InvalidInput
 from agentmem.protocols import TokenCounter
 from agentmem.retrieval.search import Found, Request, Searcher
-from agentmem.storage.turns import Store
+from agentmem.telemetry import Tracing
+from agentmem.telemetry.describing import of_context, of_query
 from agentmem.tokens import UncountableText
 from agentmem.types import Context, Dropped, Hit, Turn
 
@@ -39,15 +40,15 @@ class Packer:
     """Packs searches of one store.
 
     Args:
-        store: Where the turns are.
         searcher: Searches it.
         counter: Counts the tokens of the reader.
+        tracing: Opens spans.
     """
 
-    def __init__(self, store: Store, searcher: Searcher, *, counter: TokenCounter) -> None:
-        self._store = store
+    def __init__(self, searcher: Searcher, *, counter: TokenCounter, tracing: Tracing) -> None:
         self._searcher = searcher
         self._counter = counter
+        self._tracing = tracing
 
     def pack(self, request: Request, *, max_tokens: int, neighbours: Neighbours) -> Context:
         """Search, and pack what was found.
@@ -63,7 +64,21 @@ class Packer:
         """
         _check_budget(max_tokens)
         _check_neighbours(neighbours)
-        found = self._searcher.found(request)
+        attributes = {"agentmem.store": self._tracing.store}
+        with self._tracing.operation(
+            "agentmem.context", attributes, scope=request.scope
+        ) as current:
+            found = self._searcher.found(request)
+            with current.phase("pack"):
+                context = self._packed(found, max_tokens=max_tokens, neighbours=neighbours)
+            current.metrics.tokens("packed", tokens=context.tokens)
+            current.describe(
+                lambda: of_query(request.query, current.content, names=["input.value"])
+            )
+            current.describe(lambda: of_context(context, current.content))
+        return context
+
+    def _packed(self, found: Found, *, max_tokens: int, neighbours: Neighbours) -> Context:
         units = [_with_neighbours(found, unit, neighbours) for unit in _distinct(found)]
         turns = self._turns(found, units)
         chosen = self._chosen(units, turns, max_tokens=max_tokens)
@@ -80,11 +95,11 @@ class Packer:
         )
 
     def _turns(self, found: Found, units: Iterable[_Unit]) -> dict[int, Turn]:
-        """Every turn that may be used, by place; neighbours deleted meanwhile are left out."""
+        """Every turn that may be used, by place."""
         turns = {unit.place: unit.hit.turn for unit in units}
         places = sorted({p for unit in units for p in unit.beside if p not in turns})
         rows = found.sight.columns.head_row[found.sight.rows[places]] if places else ()
-        read = self._store.turns_by_row(rows) if places else {}
+        read = found.store.turns_by_row(rows) if places else {}
         turns |= {p: read[int(r)] for p, r in zip(places, rows, strict=True) if int(r) in read}
         return turns
 

@@ -11,9 +11,9 @@ from agentmem.analysis import analyze, sources, words
 from agentmem.checks import clean_text
 from agentmem.errors import InvalidInput
 from agentmem.ranking.dates import named_spans
+from agentmem.ranking.lexical import Postings
 from agentmem.ranking.score import Question
 from agentmem.retrieval.sight import Sight
-from agentmem.types import Mode
 
 __all__ = ["Query", "read_query"]
 
@@ -32,16 +32,8 @@ class Query:
     words: frozenset[str]
     terms: dict[str, str] = field(default_factory=dict)
 
-    def question(
-        self,
-        sight: Sight,
-        *,
-        vector: NDArray[np.float32] | None,
-        mode: Mode,
-        candidates: NDArray[np.bool_] | None,
-        now: int,
-    ) -> Question:
-        """Ask it of the turns in sight.
+    def postings(self, sight: Sight) -> dict[str, Postings]:
+        """For each search term the turns in sight that hold it.
 
         Participants' names are taken out of the terms: a turn that holds one mostly addresses
         that person, while what the question wants is mostly said *by* them (the speaker term).
@@ -49,10 +41,21 @@ class Query:
         people = {part for name in sight.conversation.speakers for part in name if len(part) > 1}
         named = {term for part in people & self.words for term in analyze(part)}
         terms = [term for term in self.terms if term not in named]
-        lexical = mode != "dense"
+        return {term: sight.postings(term) for term in terms or self.terms}
+
+    def question(
+        self,
+        sight: Sight,
+        *,
+        cosines: NDArray[np.float32] | None,
+        postings: dict[str, Postings] | None,
+        candidates: NDArray[np.bool_] | None,
+        now: int,
+    ) -> Question:
+        """Ask it of the turns in sight, with the legs that were searched."""
         return Question(
-            cosines=None if vector is None else sight.cosines(vector),
-            postings={t: sight.postings(t) for t in terms or self.terms} if lexical else None,
+            cosines=cosines,
+            postings=postings,
             words=self.words,
             spans=named_spans(self.text, years=sight.years),
             now=now,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import final
 
@@ -18,6 +19,7 @@ from agentmem.router.looking import Looking
 from agentmem.router.parts import Parts
 from agentmem.router.selecting import Selecting
 from agentmem.storage.tool_store import ToolStore
+from agentmem.telemetry import Content, Redact
 from agentmem.tokens import TiktokenCounter
 
 __all__ = ["ToolRouter"]
@@ -41,6 +43,9 @@ class ToolRouter(Selecting, Learning, Entries, Looking):
         token_counter: TokenCounter | None = None,
         create: bool = True,
         read_only: bool = False,
+        keep_versions: timedelta | None = None,
+        capture_content: bool | None = None,
+        redact: Redact | None = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> ToolRouter:
         """Open a store, or create one.
@@ -52,6 +57,11 @@ class ToolRouter(Selecting, Learning, Entries, Looking):
             token_counter: Counts the tokens of definitions; tiktoken's `cl100k_base` if None.
             create: Whether to create a store where there is none.
             read_only: Refuse every write.
+            keep_versions: How long the store keeps past versions from now on, so that selections
+                can be replayed: for every process, 7 days unless somebody said otherwise.
+            capture_content: Whether spans may carry queries and descriptions; as the standard
+                environment variable says if None, which is no unless it is set.
+            redact: Sees every text before a span does, and gives what may be recorded instead.
             storage_options: Credentials and the like of a bucket, as LanceDB takes them.
 
         Raises:
@@ -67,13 +77,19 @@ class ToolRouter(Selecting, Learning, Entries, Looking):
             passport=lambda: cached.passport,
             create=create,
             read_only=read_only,
+            keep_versions=keep_versions,
             storage_options=storage_options,
         )
         counter = TiktokenCounter() if token_counter is None else token_counter
         weights = Routing() if routing is None else routing
         if not isinstance(weights, Routing):
             raise InvalidInput(f"routing={weights!r} is no Routing. Pass Routing(...) or None.")
-        return cls(Parts.assemble(store, embedder=cached, counter=counter, routing=weights))
+        content = Content(capture_content, redact)
+        return cls(
+            Parts.assemble(
+                store, embedder=cached, counter=counter, routing=weights, content=content
+            )
+        )
 
     def __enter__(self) -> ToolRouter:
         return self

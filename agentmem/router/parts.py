@@ -21,6 +21,7 @@ from agentmem.routing import (
     Thresholds,
 )
 from agentmem.storage.tool_store import ToolStore
+from agentmem.telemetry import Content, Tracing
 
 __all__ = ["Parts"]
 
@@ -41,14 +42,21 @@ class Parts:
     calibrator: Calibrator
     teacher: Teacher
     lessons: History
+    tracing: Tracing
 
     @classmethod
     def assemble(
-        cls, store: ToolStore, *, embedder: Embedder, counter: TokenCounter, routing: Routing
+        cls,
+        store: ToolStore,
+        *,
+        embedder: Embedder,
+        counter: TokenCounter,
+        routing: Routing,
+        content: Content,
     ) -> Parts:
         """Put a router together around its store."""
-        clock = Clock()
-        roster = Roster(store.catalogue)
+        tracing = Tracing(store.name, content=content)
+        clock, roster = Clock(), Roster(store.catalogue)
         holdings = Holdings(store, routing=routing, now=clock.now)
         thresholds = Thresholds(store, routing=routing)
         recorder = Recorder(store.lessons, reserve=clock.reserve)
@@ -58,6 +66,7 @@ class Parts:
             thresholds=thresholds,
             budget=Budget(counter),
             routing=routing,
+            tracing=tracing,
         )
         return cls(
             store=store,
@@ -65,7 +74,12 @@ class Parts:
             counter=counter,
             routing=routing,
             registrar=Registrar(
-                store, roster=roster, embedder=embedder, counter=counter, reserve=clock.reserve
+                store,
+                roster=roster,
+                embedder=embedder,
+                counter=counter,
+                reserve=clock.reserve,
+                tracing=tracing,
             ),
             roster=roster,
             holdings=holdings,
@@ -78,6 +92,7 @@ class Parts:
                 thresholds=thresholds,
                 log=holdings.log,
                 now=lambda: clock.reserve(1),
+                tracing=tracing,
             ),
             teacher=Teacher(
                 store,
@@ -86,6 +101,8 @@ class Parts:
                 guard=Guard(holdings, config=routing),
                 roster=roster,
                 embedder=embedder,
+                tracing=tracing,
             ),
-            lessons=History(store.name, log=holdings.log, recorder=recorder),
+            lessons=History(holdings.log, recorder=recorder, tracing=tracing),
+            tracing=tracing,
         )

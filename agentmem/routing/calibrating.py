@@ -28,7 +28,7 @@ from agentmem.routing.lessons import LessonLog, concerns
 from agentmem.routing.selector import Selector
 from agentmem.routing.thresholds import Fit, Thresholds
 from agentmem.storage.tool_store import ToolStore
-from agentmem.telemetry import span
+from agentmem.telemetry import Tracing
 from agentmem.types import Calibration
 
 __all__ = ["Calibrator"]
@@ -65,6 +65,7 @@ class Calibrator:
         thresholds: Where calibrations are kept.
         log: What was reported of selections since.
         now: The present (UTC).
+        tracing: Opens spans.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Calibrator:
         thresholds: Thresholds,
         log: LessonLog,
         now: Callable[[], datetime],
+        tracing: Tracing,
     ) -> None:
         self._store = store
+        self._tracing = tracing
         self._holdings = holdings
         self._selector = selector
         self._thresholds = thresholds
@@ -98,18 +101,24 @@ class Calibrator:
             "gen_ai.data_source.id": self._store.name,
             "agentmem.router.namespace": namespace,
         }
-        with span("agentmem.router.calibrate", attributes) as current:
+        with self._tracing.operation("agentmem.router.calibrate", attributes) as current:
             texts, golds = read_labelled(queries, labels)
             check_alpha(alpha, answerable=sum(map(bool, golds)))
             sight = self._holdings.current()
             places = _places(golds, sight=sight, namespace=namespace)
-            answers = self._ask(texts, sight=sight, namespace=namespace)
-            fit = _fitted(answers, places, alpha=alpha)
-            self._thresholds.put(
-                fit, namespace=namespace, fingerprint=sight.fingerprint, at=self._now()
+            with current.phase("fit"):
+                answers = self._ask(texts, sight=sight, namespace=namespace)
+                fit = _fitted(answers, places, alpha=alpha)
+            with current.phase("commit"):
+                self._thresholds.put(
+                    fit, namespace=namespace, fingerprint=sight.fingerprint, at=self._now()
+                )
+            current.set(
+                {
+                    "agentmem.router.queries": len(texts),
+                    "agentmem.router.threshold": fit.threshold,
+                }
             )
-            current.set_attribute("agentmem.router.queries", len(texts))
-            current.set_attribute("agentmem.router.threshold", fit.threshold)
         return self.calibration(namespace)
 
     def calibration(self, namespace: str | None) -> Calibration:

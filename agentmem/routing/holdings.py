@@ -53,6 +53,9 @@ class Sight:
         succeeded: Reported successes of each tool, by age, shape (N,); likewise `failed`.
         failed: See `succeeded`.
         examples_version: Of the table of lessons.
+        fits_version: Of the table of fits, once this was learnt.
+        learnt_at: The present that observations were weighed by age at, in microseconds since
+            1970 UTC.
     """
 
     shelf: Shelf
@@ -62,6 +65,8 @@ class Sight:
     succeeded: Floats
     failed: Floats
     examples_version: int
+    fits_version: int
+    learnt_at: int
 
     @property
     def size(self) -> int:
@@ -192,6 +197,8 @@ class Holdings:
             succeeded=known.succeeded,
             failed=known.failed,
             examples_version=self.log.version,
+            fits_version=self._store.fits.version,
+            learnt_at=self._learnt_at,
         )
 
     def _usage(self, known: Known, *, shelf: Shelf) -> Usage | None:

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.analysis import analyze
+from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import MissingDependency
 from agentmem.protocols import Embedder, TokenCounter
 from agentmem.routing.batches import in_slices
 from agentmem.storage.tool_schema import ToolRow, ViewKind
+from agentmem.telemetry import Current
 from agentmem.tokens import UncountableText
 from agentmem.toolspec import ToolViews, content_hash, views
 from agentmem.types import Tool
@@ -55,17 +57,21 @@ class ToolPreparer:
         self._embedder = embedder
         self._counter = counter
 
-    def rows(self, tools: Sequence[Tool]) -> list[ToolRow]:
+    def rows(self, tools: Sequence[Tool], *, current: Current) -> list[ToolRow]:
         """Return the rows of tools, in their order.
+
+        Args:
+            tools: The tools.
+            current: The operation they are made for.
 
         Raises:
             EmbeddingFailed: The model gave no usable vectors.
         """
         seen = [views(tool) for tool in tools]
         pieces = self._pieces([_views(tool, of) for tool, of in zip(tools, seen, strict=True)])
-        vectors = in_slices(
-            [text for parts in pieces for _, text in parts], self._embed, unit="views"
-        )
+        texts = [text for parts in pieces for _, text in parts]
+        with embedding_phase(current, embedder=self._embedder, texts=texts):
+            vectors = in_slices(texts, self._embed, unit="views")
         ends = np.cumsum([len(parts) for parts in pieces])
         return [
             ToolRow(

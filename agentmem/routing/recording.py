@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agentmem.routing.lessons import Row
 from agentmem.storage.lesson_schema import Observation, observation_rows
 from agentmem.storage.lessons import Lessons
-from agentmem.telemetry import span
+from agentmem.telemetry import Current, Tracing
 from agentmem.types import Lesson
 
 __all__ = ["Recorder", "lesson_span"]
@@ -88,12 +88,13 @@ _ABSENT: Mapping[str, Any] = {
 
 
 @contextmanager
-def lesson_span(store: str) -> Iterator[Callable[[Lesson], Lesson]]:
-    """Open the span of a change of what is known; what it gives puts the lesson's counts on it."""
-    with span("agentmem.router.feedback", {"gen_ai.data_source.id": store}) as current:
+def lesson_span(tracing: Tracing) -> Iterator[tuple[Current, Callable[[Lesson], Lesson]]]:
+    """Open the span of a change of what is known; what it gives with it puts the counts on it."""
+    attributes = {"gen_ai.data_source.id": tracing.store}
+    with tracing.operation("agentmem.router.feedback", attributes) as current:
 
         def record(lesson: Lesson) -> Lesson:
-            current.set_attributes(
+            current.set(
                 {
                     "agentmem.router.namespace": lesson.namespace,
                     "agentmem.lesson.id": lesson.id,
@@ -104,7 +105,7 @@ def lesson_span(store: str) -> Iterator[Callable[[Lesson], Lesson]]:
             )
             return lesson
 
-        yield record
+        yield current, record
 
 
 def _after(last: str | None) -> str:

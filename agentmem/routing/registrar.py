@@ -31,7 +31,7 @@ from agentmem.routing.preparing import ToolPreparer
 from agentmem.routing.roster import Roster
 from agentmem.storage.tool_schema import tool_key, tool_rows
 from agentmem.storage.tool_store import ToolStore
-from agentmem.telemetry import Operation, span
+from agentmem.telemetry import Current, Operation, Tracing
 from agentmem.toolspec import read_tools
 from agentmem.types import CatalogueChange, Tool
 
@@ -52,6 +52,7 @@ class Registrar:
         embedder: Of the space the store is written in.
         counter: Counts the tokens of definitions.
         reserve: Gives a moment such that it and so many microseconds after it are the caller's.
+        tracing: Opens spans.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Registrar:
         embedder: Embedder,
         counter: TokenCounter,
         reserve: Callable[[int], datetime],
+        tracing: Tracing,
     ) -> None:
         self._store = store
+        self._tracing = tracing
         self._catalogue = store.catalogue
         self._roster = roster
         self._preparer = ToolPreparer(embedder, counter=counter)
@@ -96,8 +99,9 @@ class Registrar:
         """
         if on_conflict not in ("error", "replace"):
             raise InvalidInput(f"on_conflict={shown(on_conflict)}: pass 'error' or 'replace'.")
-        with self._operation("agentmem.router.register", namespace) as report:
-            pending = given = by_key(read_tools(tools, namespace=namespace, tags=tags))
+        with self._operation("agentmem.router.register", namespace) as (current, report):
+            with current.phase("read"):
+                pending = given = by_key(read_tools(tools, namespace=namespace, tags=tags))
             self._check_expected(expected, given=given, namespace=namespace)
             outcome: dict[str, Status] = {}
             while pending:  # again for names that others took since they were looked up
@@ -105,7 +109,7 @@ class Registrar:
                 if on_conflict == "error":
                     self._check_clashes(pending, statuses, late=bool(outcome))
                 outcome |= statuses
-                pending = {key: given[key] for key in self._add(pending, statuses)}
+                pending = {key: given[key] for key in self._add(pending, statuses, current)}
             return report(change_of(outcome, given=given, names={}, namespace=namespace))
 
     def sync(
@@ -122,8 +126,9 @@ class Registrar:
             ConcurrentWrite: Others kept changing the namespace.
             StoreError: The write failed; nothing was changed.
         """
-        with self._operation("agentmem.router.sync", namespace) as report:
-            given = by_key(read_tools(tools, namespace=namespace, tags=tags))
+        with self._operation("agentmem.router.sync", namespace) as (current, report):
+            with current.phase("read"):
+                given = by_key(read_tools(tools, namespace=namespace, tags=tags))
             outcome: dict[str, Status] = {}
             names: dict[str, str] = {}
             for _ in range(ROUNDS):
@@ -133,7 +138,7 @@ class Registrar:
                 names |= there
                 statuses |= dict.fromkeys(there.keys() - given.keys(), "removed")
                 outcome = _settled(outcome, statuses)
-                if dry_run or self._put(given, statuses) in (None, version + 1):
+                if dry_run or self._put(given, statuses, current) in (None, version + 1):
                     break  # nobody wrote between the comparison and the commit
             else:
                 raise unsettled(namespace, uri=self._store.name)
@@ -150,35 +155,38 @@ class Registrar:
             NotFound: One of them is not there; nothing was removed.
             StoreError: The write failed; nothing was removed.
         """
-        with self._operation("agentmem.router.remove", namespace) as report:
+        with self._operation("agentmem.router.remove", namespace) as (current, report):
             wanted = _named(names, namespace=namespace)
             there = self._catalogue.names(namespace)
             missing = [name for key, name in wanted.items() if key not in there]
             if missing:
                 raise self._roster.missing(missing, namespace=namespace)
             if wanted and not dry_run:
-                self._catalogue.rewrite(list(wanted), None)
+                with current.phase("commit"):
+                    self._catalogue.rewrite(list(wanted), None)
             gone: dict[str, Status] = dict.fromkeys(wanted, "removed")
             return report(
                 change_of(gone, given={}, names=wanted, namespace=namespace, dry_run=dry_run)
             )
 
     @contextmanager
-    def _operation(self, name: Operation, namespace: str) -> Iterator[Report]:
-        """Open the span of a write; what it gives puts the report's counts on it."""
+    def _operation(self, name: Operation, namespace: str) -> Iterator[tuple[Current, Report]]:
+        """Open the span of a write; what it gives with it puts the report's counts on it."""
         checked_namespace(namespace)
         attributes = {
             "gen_ai.data_source.id": self._store.name,
             "agentmem.router.namespace": namespace,
         }
-        with span(name, attributes) as current:
+        with self._tracing.operation(name, attributes) as current:
 
             def report(change: CatalogueChange) -> CatalogueChange:
-                for what in ("added", "changed", "unchanged", "removed"):
-                    current.set_attribute(f"agentmem.router.{what}", len(getattr(change, what)))
+                counted = ("added", "changed", "unchanged", "removed")
+                current.set(
+                    {f"agentmem.router.{what}": len(getattr(change, what)) for what in counted}
+                )
                 return change
 
-            yield report
+            yield current, report
 
     def _check_expected(
         self, names: Sequence[str], *, given: Mapping[str, Tool], namespace: str
@@ -206,18 +214,23 @@ class Registrar:
             rest = "whatever else the call held is registered" if late else "nothing was registered"
             raise name_taken(clashes, rest=rest)
 
-    def _add(self, tools: Mapping[str, Tool], statuses: Mapping[str, Status]) -> list[str]:
+    def _add(
+        self, tools: Mapping[str, Tool], statuses: Mapping[str, Status], current: Current
+    ) -> list[str]:
         """Store what is new or changed in one commit; return the keys others took meanwhile."""
         new, changed = having("added", statuses), having("changed", statuses)
         if not (new or changed):
             return []
-        rows = self._rows([tools[key] for key in new + changed])
-        if changed:
-            self._catalogue.rewrite(changed, rows)
-            return []
-        return self._catalogue.insert_absent(rows)
+        rows = self._rows([tools[key] for key in new + changed], current)
+        with current.phase("commit"):
+            if changed:
+                self._catalogue.rewrite(changed, rows)
+                return []
+            return self._catalogue.insert_absent(rows)
 
-    def _put(self, tools: Mapping[str, Tool], statuses: Mapping[str, Status]) -> int | None:
+    def _put(
+        self, tools: Mapping[str, Tool], statuses: Mapping[str, Status], current: Current
+    ) -> int | None:
         """Store what is new or changed and remove what is gone, in one commit.
 
         Returns:
@@ -227,11 +240,12 @@ class Registrar:
         gone = having("removed", statuses)
         if not (written or gone):
             return None
-        rows = self._rows([tools[key] for key in written]) if written else None
-        return self._catalogue.rewrite(gone + written, rows)
+        rows = self._rows([tools[key] for key in written], current) if written else None
+        with current.phase("commit"):
+            return self._catalogue.rewrite(gone + written, rows)
 
-    def _rows(self, tools: Sequence[Tool]) -> pa.Table:
-        rows = self._preparer.rows(tools)
+    def _rows(self, tools: Sequence[Tool], current: Current) -> pa.Table:
+        rows = self._preparer.rows(tools, current=current)
         dimension = self._store.passport.dimension
         return tool_rows(rows, now=self._reserve(len(rows)), dimension=dimension)
 

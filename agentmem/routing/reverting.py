@@ -18,6 +18,7 @@ from agentmem.routing.lessons import (
     ids,
 )
 from agentmem.routing.recording import Recorder, lesson_span
+from agentmem.telemetry import Tracing
 from agentmem.types import Lesson
 
 __all__ = ["History"]
@@ -29,13 +30,13 @@ class History:
     """Lists and reverts the lessons of one store. Safe for several threads.
 
     Args:
-        store: Its name.
         log: Its lessons.
         recorder: Adds to them.
+        tracing: Opens spans.
     """
 
-    def __init__(self, store: str, *, log: LessonLog, recorder: Recorder) -> None:
-        self._store = store
+    def __init__(self, log: LessonLog, *, recorder: Recorder, tracing: Tracing) -> None:
+        self._tracing = tracing
         self._log = log
         self._recorder = recorder
 
@@ -66,7 +67,7 @@ class History:
             NotFound: There is no such lesson; nothing was changed.
             StoreError: The write failed; nothing was changed.
         """
-        with lesson_span(self._store) as record:
+        with lesson_span(self._tracing) as (_, record):
             log = self._log.current()
             if to is not None and identifier(to, what="a lesson's id") not in ids(log):
                 raise _no_lesson(to, log=log)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.checks import shown
 from agentmem.embedding.queries import embed_queries
+from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
-from agentmem.filters import Filter, matches
+from agentmem.filters import Filter, matches, to_json
 from agentmem.protocols import Embedder
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.score import Need, Ranked, rank
@@ -21,11 +23,14 @@ from agentmem.routing.budget import Budget
 from agentmem.routing.drafting import AUTO, Ask, Depth, Draft
 from agentmem.routing.holdings import Holdings, Sight
 from agentmem.routing.question import Conversation, Question, read_conversation, read_question
-from agentmem.routing.thresholds import Thresholds
-from agentmem.telemetry import record_selection, span
-from agentmem.types import Selection
+from agentmem.routing.thresholds import InForce, Thresholds
+from agentmem.telemetry import Attributes, Current, Tracing
+from agentmem.telemetry.describing import of_selection
+from agentmem.types import Selection, SelectionAsked
 
 __all__ = ["Depth", "Request", "Selector"]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 Mask: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float32]
@@ -64,6 +69,7 @@ class Selector:
         thresholds: What it abstains by.
         budget: Counts the tokens of definitions.
         routing: The weights.
+        tracing: Opens spans.
     """
 
     def __init__(
@@ -74,12 +80,14 @@ class Selector:
         thresholds: Thresholds,
         budget: Budget,
         routing: Routing,
+        tracing: Tracing,
     ) -> None:
         self._holdings = holdings
         self._embedder = embedder
         self._thresholds = thresholds
         self._budget = budget
         self._routing = routing
+        self._tracing = tracing
 
     def select(self, request: Request) -> Selection:
         """Select tools for one query.
@@ -109,20 +117,44 @@ class Selector:
             )
             for one in requests
         ]
-        with span("agentmem.router.select", {"agentmem.router.queries": len(asked)}) as current:
-            started = time.perf_counter()
-            sight = self._holdings.current()
-            looked = time.perf_counter()
-            vectors = self._embed(asked)
-            embedded = time.perf_counter() - looked
-            shares = {
-                "look": 1e3 * (looked - started) / max(len(asked), 1),
-                "embed": 1e3 * embedded / max(len(asked), 1),
-            }
-            found = [self._one(one, sight, vectors=vectors, shares=shares) for one in asked]
-            if len(found) == 1:
-                record_selection(current, found[0])
-            return found
+        store = self._tracing.store
+        attributes: Attributes = {
+            "gen_ai.data_source.id": store,
+            "agentmem.router.queries": len(asked),
+            "agentmem.filtered": any(one.where is not None for one in requests),
+        }
+        with self._tracing.operation("retrieval", attributes, data_source=store) as current:
+            with current.phase("load"):
+                sight = self._holdings.current()
+            vectors = self._embed(asked, current)
+            found = []
+            for one in asked:
+                with current.phase("choose"):
+                    found.append(self._one(one, sight, vectors=vectors))
+            return self._described(found, sight, current)
+
+    def _described(
+        self, found: Sequence[Selection], sight: Sight, current: Current
+    ) -> list[Selection]:
+        """Measure selections, and say on the span what came out, if it is one."""
+        spent = {
+            phase: milliseconds / max(len(found), 1)
+            for phase, milliseconds in current.milliseconds.items()
+        }
+        trace_id, span_id = current.ids
+        finished = [
+            replace(one, milliseconds=spent, trace_id=trace_id, span_id=span_id) for one in found
+        ]
+        for one in finished:
+            scores = tuple(match.score for match in one.candidates[:2])
+            current.metrics.found("retrieval", scores=scores, results=len(one))
+            current.metrics.tokens("saved", tokens=one.tokens_saved)
+            if one.abstained:
+                current.metrics.abstained(calibrated=one.calibrated)
+        if len(finished) == 1:
+            current.describe(lambda: of_selection(finished[0], current.content))
+            current.set({"agentmem.bytes_scanned": sight.columns.together.nbytes})
+        return finished
 
     def rank(
         self,
@@ -139,17 +171,22 @@ class Selector:
             candidates: Which tools, shape (N,); all of them if None.
         """
         asked = [_Asked(Request(query=q), read_question(q), Conversation()) for q in queries]
-        vectors = self._embed(asked)
+        vectors = self._embed(asked, None)
         return [self._ranked(one, sight, mask=candidates, vectors=vectors) for one in asked]
 
-    def _embed(self, asked: Sequence[_Asked]) -> dict[str, Floats]:
+    def _embed(self, asked: Sequence[_Asked], current: Current | None) -> dict[str, Floats]:
         """Embed every text that is asked or was said, each once."""
         texts = [one.question.text for one in asked]
         texts += [text for one in asked for text in one.conversation.texts]
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return {}
-        return dict(zip(distinct, embed_queries(self._embedder, distinct), strict=True))
+        with (
+            nullcontext()
+            if current is None
+            else embedding_phase(current, embedder=self._embedder, texts=distinct)
+        ):
+            return dict(zip(distinct, embed_queries(self._embedder, distinct), strict=True))
 
     def _ranked(
         self, asked: _Asked, sight: Sight, *, mask: Mask | None, vectors: Mapping[str, Floats]
@@ -176,9 +213,7 @@ class Selector:
         sight: Sight,
         *,
         vectors: Mapping[str, Floats],
-        shares: Mapping[str, float],
     ) -> Selection:
-        started = time.perf_counter()
         request = asked.request
         mask = _mask(request, sight)
         ranked = self._ranked(asked, sight, mask=mask, vectors=vectors)
@@ -190,7 +225,6 @@ class Selector:
         by_place = dict(zip(draft.best, candidates, strict=True))
         tokens = self._budget.sum(sight, chosen)
         in_sight = np.arange(sight.size) if mask is None else np.flatnonzero(mask)
-        ranking = 1e3 * (time.perf_counter() - started)
         return Selection(
             matches=tuple(by_place[place] for place in chosen),
             candidates=tuple(candidates),
@@ -206,12 +240,33 @@ class Selector:
             tokens_saved=self._budget.sum(sight, in_sight.tolist()) - tokens,
             namespace=request.namespace,
             called=asked.conversation.called,
+            asked=self._as_asked(asked, sight, rule),
             catalogue=len(in_sight),
             catalogue_version=sight.catalogue_version,
             examples_version=sight.examples_version,
             passport_id=self._embedder.passport.id,
             config_id=self._routing.id,
-            milliseconds={**shares, "rank": ranking},
+            milliseconds={},
+        )
+
+    def _as_asked(self, asked: _Asked, sight: Sight, rule: InForce) -> SelectionAsked:
+        request = asked.request
+        return SelectionAsked(
+            k=request.k,
+            routing=asdict(self._routing),
+            rule={
+                "threshold": rule.calibration.threshold,
+                "slope": rule.scale.slope,
+                "intercept": rule.scale.intercept,
+                "temperature": rule.temperature,
+            },
+            learnt_at=EPOCH + timedelta(microseconds=sight.learnt_at),
+            fits_version=sight.fits_version,
+            texts=asked.conversation.texts,
+            exclude=tuple(request.exclude),
+            max_tokens=request.max_tokens,
+            where=None if request.where is None else to_json(request.where),
+            store=self._tracing.store,
         )
 
 

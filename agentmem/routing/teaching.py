@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from agentmem.checks import identifier, shown
 from agentmem.embedding.queries import embed_queries
+from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
 from agentmem.protocols import Embedder
 from agentmem.routing.batches import in_slices
@@ -32,6 +33,7 @@ from agentmem.routing.recording import Recorder, lesson_span
 from agentmem.routing.roster import Roster
 from agentmem.storage.lesson_schema import RIGHT, Observation
 from agentmem.storage.tool_store import ToolStore
+from agentmem.telemetry import Current, Tracing
 from agentmem.types import Lesson, Selection, Tool
 
 __all__ = ["Teacher"]
@@ -54,6 +56,7 @@ class Teacher:
         guard: Judges what is to be learnt.
         roster: Reads its tools, to say which name was meant.
         embedder: Of the space the store is written in.
+        tracing: Opens spans.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class Teacher:
         guard: Guard,
         roster: Roster,
         embedder: Embedder,
+        tracing: Tracing,
     ) -> None:
         self._store = store
+        self._tracing = tracing
         self._holdings = holdings
         self._recorder = recorder
         self._guard = guard
@@ -84,7 +89,7 @@ class Teacher:
             EmbeddingFailed: The model gave no usable vectors; nothing was stored.
             StoreError: The write failed; the lesson does not count.
         """
-        with lesson_span(self._store.name) as record:
+        with lesson_span(self._tracing) as (current, record):
             given = read_examples(examples, namespace=namespace)
             _check_by(by)
             sight = self._holdings.current()
@@ -95,7 +100,9 @@ class Teacher:
             if not taught.observations:
                 return record(self._nothing_new(taught, by=by))
             judge = self._guard.on_examples if guard else None
-            return record(self._learn("examples", taught, judge=judge, sight=sight, by=by))
+            return record(
+                self._learn("examples", taught, judge=judge, sight=sight, by=by, current=current)
+            )
 
     def feedback(
         self,
@@ -115,7 +122,7 @@ class Teacher:
             EmbeddingFailed: The model gave no usable vectors; nothing was stored.
             StoreError: The write failed; the lesson does not count.
         """
-        with lesson_span(self._store.name) as record:
+        with lesson_span(self._tracing) as (current, record):
             read = read_feedback(given, used=used, succeeded=succeeded, namespace=namespace)
             _check_by(by)
             sight = self._holdings.current()
@@ -124,17 +131,27 @@ class Teacher:
             known = partial(_knows, sight=sight)
             taught = read.taught(partial(self._find, sight=sight), known=known)
             judge = self._guard.on_feedback if guard else None
-            return record(self._learn("feedback", taught, judge=judge, sight=sight, by=by))
+            return record(
+                self._learn("feedback", taught, judge=judge, sight=sight, by=by, current=current)
+            )
 
     def _learn(
-        self, kind: Kind, taught: Taught, *, judge: Judge | None, sight: Sight, by: str | None
+        self,
+        kind: Kind,
+        taught: Taught,
+        *,
+        judge: Judge | None,
+        sight: Sight,
+        by: str | None,
+        current: Current,
     ) -> Lesson:
         """Judge and store what was taught, and undo what it is to blame for."""
         log = self._holdings.log.current()
-        vectors = self._vectors(taught.observations)
+        vectors = self._vectors(taught.observations, current)
         verdict = UNGUARDED
         if judge is not None:
-            verdict = judge(taught, vectors=vectors, sight=sight, log=log)
+            with current.phase("guard"):
+                verdict = judge(taught, vectors=vectors, sight=sight, log=log)
         row = self._recorder.row(
             log=log,
             kind=kind,
@@ -148,7 +165,8 @@ class Teacher:
             by=by,
             detail={**taught.detail, "looked": verdict.looked, "accepted": verdict.accepted},
         )
-        self._recorder.write(row, observations=taught.observations, vectors=vectors)
+        with current.phase("commit"):
+            self._recorder.write(row, observations=taught.observations, vectors=vectors)
         if verdict.undone:
             self._undo(verdict, cause=row)
         return as_lesson(row, is_active=row["applied"])
@@ -175,12 +193,15 @@ class Teacher:
         )
         return as_lesson({**row, "id": ""}, is_active=False)  # of what is not stored
 
-    def _vectors(self, observations: Sequence[Observation]) -> NDArray[np.float32]:
+    def _vectors(
+        self, observations: Sequence[Observation], current: Current
+    ) -> NDArray[np.float32]:
         """Embed the queries, each once, shape (len(observations), D)."""
         queries = list(dict.fromkeys(one.query for one in observations))
         if not queries:
             return np.zeros((0, self._store.passport.dimension), np.float32)
-        rows = in_slices(queries, partial(embed_queries, self._embedder), unit="queries")
+        with embedding_phase(current, embedder=self._embedder, texts=queries):
+            rows = in_slices(queries, partial(embed_queries, self._embedder), unit="queries")
         place = {query: row for row, query in enumerate(queries)}
         vectors: NDArray[np.float32] = rows[[place[one.query] for one in observations]]
         return vectors

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 
 from agentmem.storage.catalogue import Catalogue
 from agentmem.storage.fits import Fits
@@ -14,6 +15,7 @@ from agentmem.storage.guard import Guard
 from agentmem.storage.lessons import Lessons
 from agentmem.storage.meta import Meta
 from agentmem.storage.opening import Opened, PassportSource, open_meta, open_store
+from agentmem.storage.retention import keep_for
 from agentmem.types import Passport
 
 __all__ = ["ToolStore"]
@@ -45,6 +47,7 @@ class ToolStore:
         passport: PassportSource,
         create: bool = True,
         read_only: bool = False,
+        keep_versions: timedelta | None = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> ToolStore:
         """Open a store, or create one in a new or empty place.
@@ -55,12 +58,14 @@ class ToolStore:
                 for callers that use no vectors.
             create: Whether to create a store where there is none.
             read_only: Refuse every write; implies `create=False`.
+            keep_versions: How long past versions are kept from now on; None changes nothing.
             storage_options: Credentials and the like for an object store.
 
         Raises:
             StoreNotFound: Something else is there, or nothing and it may not be created.
             SchemaTooNew: It was written by a newer agentmem.
             EmbedderMismatch: It was written by another embedder.
+            InvalidInput: `keep_versions` cannot be used.
             StoreError: It cannot be read, or created.
         """
         opened = open_store(
@@ -69,6 +74,8 @@ class ToolStore:
             create=create and not read_only,
             options=storage_options or {},
         )
+        if keep_versions is not None:
+            keep_for(opened, keep_versions, guard=Guard(opened.uri, read_only=read_only))
         return cls(opened, read_only=read_only)
 
     @property

@@ -30,6 +30,7 @@ __all__ = [
     "Recall",
     "Role",
     "Scope",
+    "SearchAsked",
     "Session",
     "StoreStats",
     "Turn",
@@ -199,6 +200,31 @@ class Hit:
     evidence: Evidence | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchAsked:
+    """What a search was asked with beside its question: enough to run it again.
+
+    Attributes:
+        k: How many hits at most.
+        ranking: Every weight, by name.
+        at: The present that recency was measured from (UTC).
+        since: Only turns said then or later; likewise `until`.
+        until: See `since`.
+        where: The filter in its JSON form.
+        reranker: Class of the reranker; None without.
+        store: The folder or address, as it was given to `open`.
+    """
+
+    k: int
+    ranking: Mapping[str, float]
+    at: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+    where: Mapping[str, Any] | None = None
+    reranker: str | None = None
+    store: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Recall(Sequence[Hit]):
     """The hits of one search, best first, and what a person needs to judge them.
@@ -208,22 +234,28 @@ class Recall(Sequence[Hit]):
         query: The question as asked.
         mode: Which legs were searched.
         scope: Whose turns were searched.
+        asked: What else it was asked with, such as k and the weights.
         candidates: Turns that passed scope and filters, and were ranked.
         table_version: Version of the LanceDB table that was read.
         passport_id: Identity of the embedding space that was searched.
         config_id: Hash of the ranking configuration.
         milliseconds: Wall time of each phase.
+        trace_id: Of its span, 32 hexadecimal digits; None where none is recorded.
+        span_id: Of its span, 16 hexadecimal digits; likewise.
     """
 
     hits: tuple[Hit, ...]
     query: str
     mode: Mode
-    scope: Scope
+    scope: Scope | AllScopes
+    asked: SearchAsked
     candidates: int
     table_version: int
     passport_id: str
     config_id: str
     milliseconds: Mapping[str, float]
+    trace_id: str | None = None
+    span_id: str | None = None
 
     def __len__(self) -> int:
         return len(self.hits)

@@ -17,15 +17,12 @@ from agentmem.errors import InvalidInput
 __all__ = [
     "Calibration",
     "CatalogueChange",
-    "Collision",
-    "Confusion",
     "Explanation",
     "Lesson",
     "LessonKind",
-    "LintIssue",
-    "LintReport",
     "SchemaFormat",
     "Selection",
+    "SelectionAsked",
     "Tool",
     "ToolEvidence",
     "ToolMatch",
@@ -143,6 +140,35 @@ class ToolMatch:
         return self.tool.name
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionAsked:
+    """What a selection was asked with beside its query: enough to run it again.
+
+    Attributes:
+        k: How many tools at most, or "auto".
+        routing: Every weight, by name.
+        rule: Threshold, slope, intercept and temperature that it abstains by.
+        learnt_at: The present that usage was weighed by age at (UTC).
+        fits_version: Of the table of fits.
+        texts: Recent messages and recalled turns it was told.
+        exclude: Names left out.
+        max_tokens: The budget for the definitions.
+        where: The filter in its JSON form.
+        store: The folder or address, as it was given to `open`.
+    """
+
+    k: int | Literal["auto"]
+    routing: Mapping[str, float]
+    rule: Mapping[str, float]
+    learnt_at: datetime
+    fits_version: int = 0
+    texts: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    where: Mapping[str, Any] | None = None
+    store: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection(Sequence[ToolMatch]):
     """The tools chosen for a query, best first; empty when nothing fits.
@@ -163,12 +189,15 @@ class Selection(Sequence[ToolMatch]):
         tokens_saved: Tokens of all the tools that could have been sent, minus `tokens`.
         namespace: Where it searched; None for everywhere.
         called: Names of the tools called in the last turn that called any, as its `history` told.
+        asked: What else it was asked with, such as k and the weights.
         catalogue: How many tools were in sight.
         catalogue_version: Version of the LanceDB table of tools that was read.
         examples_version: Version of the LanceDB table of usage examples that was read.
         passport_id: Identity of the embedding space.
         config_id: Hash of the routing configuration.
         milliseconds: Wall time of each phase.
+        trace_id: Of its span, 32 hexadecimal digits; None where none is recorded.
+        span_id: Of its span, 16 hexadecimal digits; likewise.
     """
 
     matches: tuple[ToolMatch, ...]
@@ -185,12 +214,15 @@ class Selection(Sequence[ToolMatch]):
     tokens_saved: int
     namespace: str | None
     called: tuple[str, ...]
+    asked: SelectionAsked
     catalogue: int
     catalogue_version: int
     examples_version: int
     passport_id: str
     config_id: str
     milliseconds: Mapping[str, float]
+    trace_id: str | None = None
+    span_id: str | None = None
 
     def __len__(self) -> int:
         return len(self.matches)
@@ -312,65 +344,6 @@ class Calibration:
     realised: float | None
     observed: int
     at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Collision:
-    """Two tools that the router can hardly tell apart."""
-
-    first: str
-    second: str
-    similarity: float
-    namespace: str
-
-
-@dataclass(frozen=True, slots=True)
-class LintIssue:
-    """One thing to repair about a tool, with how."""
-
-    tool: str
-    namespace: str
-    rule: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Usage examples of one tool for which another was ranked first, each left out in turn.
-
-    Attributes:
-        tool: The tool whose examples were asked.
-        mistaken_for: The tool that came first instead.
-        examples: How often.
-        share: Of the tool's examples.
-        query: One of them.
-    """
-
-    tool: str
-    mistaken_for: str
-    examples: int
-    share: float
-    query: str
-
-
-@dataclass(frozen=True, slots=True)
-class LintReport:
-    """What to repair in a catalogue before deployment.
-
-    Attributes:
-        tools: How many were looked at.
-        collisions: Pairs too much alike, most alike first.
-        issues: Findings about single tools.
-        confusions: Expected confusion by leave-one-out on usage examples, most frequent first.
-        expected_recall: Share of usage examples whose own tool came first, each left out in
-            turn; None without examples.
-    """
-
-    tools: int
-    collisions: tuple[Collision, ...]
-    issues: tuple[LintIssue, ...]
-    confusions: tuple[Confusion, ...]
-    expected_recall: float | None
 
 
 @dataclass(frozen=True, slots=True)

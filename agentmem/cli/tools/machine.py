@@ -57,7 +57,10 @@ def selection_form(selection: Selection) -> dict[str, Any]:
         "needs_tool": dict(selection.needs_tool),
         "unmatched_terms": list(selection.unmatched_terms),
         "called": list(selection.called),
+        "asked": plain(asdict(selection.asked)),
         "milliseconds": dict(selection.milliseconds),
+        "trace_id": selection.trace_id,
+        "span_id": selection.span_id,
         "matches": _matches(selection.matches),
         "candidates": _matches(selection.candidates),
     }
