@@ -47,6 +47,7 @@ eval: $(VENV)/.installed-dev ## Measure memory and router on the data sets in DA
 	$(BIN)/agentmem eval router --dataset seal-tools $(DATA)/seal-tools $(ARGS)
 	$(BIN)/agentmem eval router --dataset bfcl $(DATA)/bfcl $(ARGS)
 	$(BIN)/agentmem eval router --dataset bfcl-multi-turn $(DATA)/bfcl $(ARGS)
+	$(BIN)/agentmem eval router --dataset bfcl-multi-turn-pooled $(DATA)/bfcl $(ARGS)
 
 clean: ## Remove caches and build results; the environment stays
 	rm -rf build dist results .hypothesis .mypy_cache .pytest_cache .ruff_cache

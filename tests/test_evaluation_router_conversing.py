@@ -12,6 +12,9 @@ from agentmem.evaluation.report import system_result
 from agentmem.evaluation.router import RoutingQuery, RoutingTask, evaluate_router
 from agentmem.evaluation.router.asking import opened, remembering, routing_row
 from agentmem.evaluation.router.conversing import Conversed, converse, history_gain
+from agentmem.evaluation.router.learning import apart
+from agentmem.evaluation.router.systems import CALIBRATED
+from agentmem.evaluation.router.tasks import Probe, without_gold
 from agentmem.testing import HashEmbedder
 
 if TYPE_CHECKING:
@@ -223,3 +226,45 @@ def test_conversations_are_learnt_from_only_where_an_untaught_router_is_asked() 
     )
     assert [system.name for system in report.systems] == ["agentmem +2"]
     assert report.history_gains == []
+
+
+# Probes of conversations
+
+
+def _probed(conversations: int) -> RoutingTask:
+    """Return conversations of two turns, and each one's second turn without its tool too."""
+    queries: list[RoutingQuery] = []
+    tools = list(_TOOLS)
+    for number in range(conversations):
+        first, second = tools[number % 4], tools[(number + 1) % 4]
+        said = [(f"{_TOOLS[tool].split()[0]}, number {number}", tool) for tool in (first, second)]
+        queries += _talk(str(number), *said)
+    asked = queries[1::2]
+    probe = Probe("missing function", "made up", [*asked, *without_gold(asked)])
+    return RoutingTask("own", _DEFINITIONS, queries, alike=False, probes=[probe])
+
+
+def test_no_conversation_is_asked_by_a_router_that_it_taught() -> None:
+    task = _probed(7)
+    asked = task.probes[0].queries
+    parts = apart(task.test, asked)
+    for turns, places in parts:
+        taught = {turn.conversation for turn in turns}
+        assert taught
+        assert taught.isdisjoint(asked[place].conversation for place in places)
+    assert sorted(place for _, places in parts for place in places) == list(range(len(asked)))
+
+
+@pytest.mark.parametrize(("conversations", "calibrated"), [(8, False), (44, True)])
+def test_probes_are_asked_once_more_of_a_router_that_others_taught_and_calibrated(
+    *, conversations: int, calibrated: bool
+) -> None:
+    task = _probed(conversations)
+    report = evaluate_router(task, embedder=HashEmbedder(), baselines=False, progress=False)
+    found = {one.system: one for one in report.probes if one.probe == "missing function"}
+    assert (CALIBRATED in found) is calibrated
+    assert (CALIBRATED in report.teachings) is calibrated
+    if calibrated:
+        assert found[CALIBRATED].answerable == found[CALIBRATED].unanswerable == conversations
+        assert found[CALIBRATED].wrongly_refused.mean < found["agentmem"].wrongly_refused.mean
+    assert list(report.teachings)[-1] in {one.name for one in report.systems}  # its failures show

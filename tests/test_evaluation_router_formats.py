@@ -223,19 +223,46 @@ def test_each_turn_is_a_query_with_what_went_before(tmp_path: Path) -> None:
     assert task.notes == {"turns that call nothing, skipped": 1}
 
 
-def test_a_request_waits_for_its_missing_function(tmp_path: Path) -> None:
+def test_the_turns_can_be_asked_over_the_functions_of_the_single_turn_categories_too(
+    tmp_path: Path,
+) -> None:
+    categories = ["simple_python", "multiple", "parallel", "parallel_multiple"]
+    folder = _multi_turn(_bfcl(tmp_path, categories=categories))
+    alone = load_routing("bfcl-multi-turn", folder)
+    both = load_routing("bfcl-multi-turn-pooled", folder)
+    assert both.test == alone.test
+    assert list(both.tools)[: len(alone.tools)] == list(alone.tools)
+    assert both.tools.keys() - alone.tools.keys() == load_routing("bfcl", folder).tools.keys()
+
+
+def _missing_sort(folder: Path, *, calls: list[str]) -> Path:
+    """Write a conversation whose second turn waits for `sort`, and then calls these."""
     name = "BFCL_v4_multi_turn_miss_func.json"
     turns = [_said("Go there"), _said("Sort it"), []]
-    row = {"id": "1", "question": turns, "missed_function": {"2": ["sort"]}}
-    _lines(tmp_path / name, row)
-    calls = [["cd(folder='there')"], [], ["sort('a')"]]
-    _lines(tmp_path / "possible_answer" / name, {"id": "1", "ground_truth": calls})
-    (probe,) = load_routing("bfcl-multi-turn", _multi_turn(tmp_path)).probes
+    row = {"id": "multi_turn_1", "question": turns, "missed_function": {"2": ["sort"]}}
+    _lines(folder / name, row)
+    truth = [["cd(folder='there')"], [], calls]
+    _lines(folder / "possible_answer" / name, {"id": "multi_turn_1", "ground_truth": truth})
+    return _multi_turn(folder)
+
+
+def test_a_request_waits_for_its_missing_function(tmp_path: Path) -> None:
+    task = load_routing("bfcl-multi-turn", _missing_sort(tmp_path, calls=["sort('a')"]))
+    (probe,) = task.probes
     after, before = probe.queries
+    assert probe.name == "missing function"
     assert (after.text, after.gold, after.hidden) == ("Sort it", _set("sort"), frozenset())
     assert (before.text, before.hidden, before.answerable) == ("Sort it", _set("sort"), False)
     assert (before.gold, before.history) == (frozenset(), after.history)
     assert [message["role"] for message in before.history] == ["user", "assistant"]
+    assert {query.conversation for query in (*task.test, *probe.queries)} == {"1"}
+
+
+def test_a_request_that_other_functions_serve_in_part_is_told_apart(tmp_path: Path) -> None:
+    path = _missing_sort(tmp_path, calls=["cd('b')", "sort('a')"])
+    (probe,) = load_routing("bfcl-multi-turn", path).probes
+    assert probe.name == "function missing in part"
+    assert [query.answerable for query in probe.queries] == [True, False]
 
 
 # One's own data
@@ -359,4 +386,8 @@ def test_published_bfcl_is_read_whole(real_data: Path) -> None:
     assert _sizes(load_routing("bfcl-live", real_data / "bfcl")) == (1_227, 0, 1_311)
     turns = load_routing("bfcl-multi-turn", real_data / "bfcl")
     assert _sizes(turns) == (162, 0, 731)
-    assert [len(probe.queries) for probe in turns.probes] == [400]
+    assert {probe.name: len(probe.queries) for probe in turns.probes} == {
+        "missing function": 176,
+        "function missing in part": 224,
+    }
+    assert _sizes(load_routing("bfcl-multi-turn-pooled", real_data / "bfcl")) == (1_285, 0, 731)

@@ -45,6 +45,18 @@ def test_a_tool_known_by_its_usage_is_judged_by_it() -> None:
     assert odds(replace(warm, cosine=-1.0)) == pytest.approx(odds(warm))
 
 
+def test_common_words_prove_less_whether_or_not_usage_is_known() -> None:
+    for trust in (0.0, 0.5, 1.0):
+        found = best(trust=trust)
+        assert odds(replace(found, rarity=0.3)) < odds(found) < odds(replace(found, rarity=0.7))
+
+
+def test_equal_evidence_is_worth_about_as_much_of_a_few_examples_as_of_many() -> None:
+    found = BestTool(cosine=0.4, words=2.5, score=5.5, rarity=0.8, prototype=0.45, nearest=0.5)
+    few, many = (odds(replace(found, trust=trust)) for trust in (5 / 7, 40 / 42))
+    assert 0 < few - many < 1.5
+
+
 @given(BEST)
 def test_the_less_a_tools_usage_is_believed_the_less_it_counts(found: BestTool) -> None:
     def gain(trust: float) -> float:

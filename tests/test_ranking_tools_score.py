@@ -62,6 +62,7 @@ def needs(draw: st.DrawFn) -> Need:
         clauses=clauses if len(clauses) > 1 else (),
         named=draw(PLACES),
         called=draw(PLACES),
+        used=draw(PLACES),
         context=rows(1, seed=51)[0] if said else None,
     )
 
@@ -152,15 +153,14 @@ def test_what_was_said_before_counts_where_the_query_alone_says_little(
     assert ("context" in found.terms) == counts
 
 
-def test_tools_like_those_called_are_likelier_and_the_called_one_is_no_evidence_for_itself() -> (
-    None
-):
-    need = Need(vector=rows(1, seed=3)[0], terms=[], called=[0])
+def test_tools_like_those_called_are_likelier_and_the_called_one_is_as_likely_as_before() -> None:
+    need = Need(vector=rows(1, seed=3)[0], terms=[], used=[0])
     term = ask(need).terms["called"]
     columns = columns_of(DOCUMENTS)
-    likeness = columns.together @ columns.together[0]
-    likeness[0] = 0
+    likeness = columns.together @ columns.together[0] / np.linalg.norm(columns.together, axis=1)
+    likeness[0] = -1
     assert int(np.argmax(term)) == int(np.argmax(likeness))
+    assert term[0] == 0
 
 
 def test_the_turn_before_decides_only_where_the_query_leaves_doubt() -> None:
@@ -170,8 +170,8 @@ def test_the_turn_before_decides_only_where_the_query_leaves_doubt() -> None:
         co_use.observe([1], called=[])
     learnt = Learnt(None, co_use, np.zeros(SIZE, np.float32))
     columns = columns_of(DOCUMENTS)
-    vague = Need(vector=np.zeros(DIMENSION, np.float32), terms=[], called=[0])
-    clear = Need(vector=columns.together[1] * 3, terms=["seat", "plane"], called=[0])
+    vague = Need(vector=np.zeros(DIMENSION, np.float32), terms=[], called=[0], used=[0])
+    clear = Need(vector=columns.together[1] * 3, terms=["seat", "plane"], called=[0], used=[0])
     doubted, sure = (ask(need, learnt=learnt) for need in (vague, clear))
     for term in ("called", "followed"):
         assert 0 < np.abs(sure.terms[term]).max() < np.abs(doubted.terms[term]).max() / 2
@@ -191,7 +191,9 @@ def test_one_or_two_tools_are_ranked_with_and_without_examples(size: int, exampl
         config=CONFIG,
     )
     learnt = Learnt(usage, CoUse(), np.zeros(size, np.float32))
-    need = Need(vector=rows(1, seed=3)[0], terms=["rain"], called=[0], context=rows(1, seed=8)[0])
+    need = Need(
+        vector=rows(1, seed=3)[0], terms=["rain"], called=[0], used=[0], context=rows(1, seed=8)[0]
+    )
     found = rank(need, columns, learnt=learnt, config=CONFIG, mask=None)
     assert len(found.order) == size
     assert np.isfinite(found.scores).all()

@@ -215,6 +215,13 @@ def test_only_the_calls_of_the_last_turn_that_called_are_told() -> None:
     assert read_conversation([*OPENAI, asked], None).called == ("get_weather",)
 
 
+def test_all_tools_called_so_far_are_told_once_each() -> None:
+    asked = {"role": "user", "content": "And now?"}
+    call = {"role": "assistant", "tool_calls": [{"name": "book_flight"}]}
+    found = read_conversation([*OPENAI, asked, call, *OPENAI], None)
+    assert found.used == ("get_weather", "book_flight")
+
+
 STEPS = [  # results come as messages of the user in one form, as objects without a role in another
     [
         {"role": "user", "content": "Book it, then mail it"},

@@ -55,6 +55,7 @@ class _RouterDataset(str, Enum):
     BFCL = "bfcl"
     BFCL_LIVE = "bfcl-live"
     BFCL_MULTI_TURN = "bfcl-multi-turn"
+    BFCL_MULTI_TURN_POOLED = "bfcl-multi-turn-pooled"
     JSONL = "jsonl"
 
 

@@ -46,8 +46,8 @@ class Selecting:
             where: Only tools that match: `field("tags").contains("travel")`, or the same as a
                 dictionary `{"tags": {"contains": "travel"}}`.
             history: The conversation so far, oldest first: messages as in chat requests, with
-                the tools they called. Tools like those called, and tools that usually follow
-                them, are likelier.
+                the tools they called. Tools like those called so far, and tools that usually
+                follow those called last, are likelier.
             memory: What was recalled for this query: a `Recall`, a `Context`, or turns.
             exclude: Names of tools not to choose, such as one that just failed.
             explain: Whether each tool brings its evidence.

@@ -58,10 +58,12 @@ class Conversation:
 
     Attributes:
         called: Names of the tools called in the last turn that called any, oldest first.
+        used: Names of all tools called so far, each once, oldest first.
         texts: What was said or recalled last.
     """
 
     called: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
 
 
@@ -84,6 +86,10 @@ class Names:
                 index.spoken.setdefault(" ".join(said), []).append(place)
                 index.sizes.setdefault(said[0], set()).add(len(said))
         return index
+
+    def places(self, names: Iterable[str]) -> list[int]:
+        """Places of the tools of these names, as they are written; those unknown are left out."""
+        return [place for name in names for place in self.written.get(name, ())]
 
     def written_in(self, text: str) -> list[int]:
         """Places of the tools whose name stands in a text as it is written, as an identifier.
@@ -143,13 +149,15 @@ def read_conversation(history: object, memory: object) -> Conversation:
         InvalidInput: A message or a memory is none of these.
     """
     called: list[str] = []
+    used: dict[str, None] = {}
     texts: list[str] = []
     is_new = False
     for place, message in enumerate(_each(history, what="history")):
         text, names = _message(message, what=f"history[{place}]")
         is_new = is_new or (bool(text and text.strip()) and _is_users(message))
-        if names and is_new:  # what an earlier turn called is another subject more often than not
+        if names and is_new:  # what follows is counted by the turn
             called, is_new = [], False
+        used |= dict.fromkeys(names)
         called += [name for name in names if text is not None or name not in called]
         texts += [text] if text and text.strip() else []
     recalled = memory.turns if isinstance(memory, Context) else memory
@@ -159,7 +167,7 @@ def read_conversation(history: object, memory: object) -> Conversation:
     ]
     last = texts[-RECENT_TEXTS:]
     last += [text for text in remembered if text and text.strip()][:RECALLED_TEXTS]
-    return Conversation(tuple(called), tuple(last))
+    return Conversation(tuple(called), tuple(used), tuple(last))
 
 
 def _is_users(message: object) -> bool:

@@ -192,17 +192,14 @@ class Selector:
         self, asked: _Asked, sight: Sight, *, mask: Mask | None, vectors: Mapping[str, Floats]
     ) -> Ranked:
         question, conversation = asked.question, asked.conversation
-        called = [
-            place
-            for name in conversation.called
-            for place in sight.shelf.index.written.get(name, ())
-        ]
+        index = sight.shelf.index
         need = Need(
             vector=vectors[question.text],
             terms=list(question.terms),
             clauses=question.clauses,
-            named=sight.shelf.index.written_in(question.text),
-            called=called,
+            named=index.written_in(question.text),
+            called=index.places(conversation.called),
+            used=index.places(conversation.used),
             context=_mean([vectors[text] for text in conversation.texts]),
         )
         return rank(need, sight.columns, learnt=sight.learnt, config=self._routing, mask=mask)
@@ -263,6 +260,7 @@ class Selector:
             learnt_at=EPOCH + timedelta(microseconds=sight.learnt_at),
             fits_version=sight.fits_version,
             texts=asked.conversation.texts,
+            used=asked.conversation.used,
             exclude=tuple(request.exclude),
             max_tokens=request.max_tokens,
             where=None if request.where is None else to_json(request.where),

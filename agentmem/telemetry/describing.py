@@ -84,6 +84,7 @@ def of_selection(selection: Selection, content: Content) -> Described:
         "agentmem.router.namespace": selection.namespace,
         "agentmem.router.exclude": list(asked.exclude) or None,
         "agentmem.router.called": list(selection.called) or None,
+        "agentmem.router.used": list(asked.used) or None,
         "agentmem.router.told": len(asked.texts),
         "agentmem.router.texts": [t for t in texts if t is not None] if _whole(texts) else None,
         "agentmem.filtered": asked.where is not None,

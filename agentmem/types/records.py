@@ -146,6 +146,7 @@ class SelectionRecord:
         where: That filter in its JSON form; None where content was not recorded.
         exclude: Names that were left out.
         called: Names of the tools called in the last turn that called any.
+        used: Names of all tools called so far.
         told: How many recent messages and recalled turns it was given.
         texts: These; None where content was not recorded.
         routing: Every weight, by name.
@@ -173,6 +174,7 @@ class SelectionRecord:
     where: Mapping[str, Any] | None
     exclude: tuple[str, ...]
     called: tuple[str, ...]
+    used: tuple[str, ...]
     told: int
     texts: tuple[str, ...] | None
     routing: Mapping[str, float]

@@ -151,6 +151,7 @@ class SelectionAsked:
         learnt_at: The present that usage was weighed by age at (UTC).
         fits_version: Of the table of fits.
         texts: Recent messages and recalled turns it was told.
+        used: Names of all tools called so far, each once, oldest first.
         exclude: Names left out.
         max_tokens: The budget for the definitions.
         where: The filter in its JSON form.
@@ -163,6 +164,7 @@ class SelectionAsked:
     learnt_at: datetime
     fits_version: int = 0
     texts: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     max_tokens: int | None = None
     where: Mapping[str, Any] | None = None

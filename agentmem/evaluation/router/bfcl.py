@@ -22,7 +22,7 @@ from agentmem.evaluation.router.tasks import (
     drop_unknown_gold,
 )
 
-__all__ = ["load_bfcl", "load_bfcl_live", "pooled"]
+__all__ = ["load_bfcl", "load_bfcl_live", "pooled", "written_functions"]
 
 _WRITTEN: Final = ("simple_python", "multiple", "parallel", "parallel_multiple")
 _LIVE: Final = ("live_simple", "live_multiple")
@@ -40,6 +40,16 @@ def load_bfcl(path: Path) -> RoutingTask:
 def load_bfcl_live(path: Path) -> RoutingTask:
     """Read the categories that users contributed: many near-duplicates of the same functions."""
     return _load(path, name="bfcl-live", categories=_LIVE)
+
+
+def written_functions(path: Path) -> list[Definition]:
+    """Return the functions of all categories that `load_bfcl` reads, in their order.
+
+    Args:
+        path: See `load_bfcl`.
+    """
+    files = [need(path, [f"BFCL_v4_{category}.json"]) for category in _WRITTEN]
+    return [one for file in files for _, row in read_json_lines(file) for one in row["function"]]
 
 
 def pooled(definitions: Sequence[Definition]) -> dict[str, list[Definition]]:

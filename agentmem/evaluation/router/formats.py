@@ -11,7 +11,10 @@ from typing import Final
 from agentmem.errors import InvalidInput
 from agentmem.evaluation.formats import read_expecting
 from agentmem.evaluation.router.bfcl import load_bfcl, load_bfcl_live
-from agentmem.evaluation.router.bfcl_multi_turn import load_bfcl_multi_turn
+from agentmem.evaluation.router.bfcl_multi_turn import (
+    load_bfcl_multi_turn,
+    load_bfcl_multi_turn_pooled,
+)
 from agentmem.evaluation.router.metatool import load_metatool, load_metatool_multi
 from agentmem.evaluation.router.own_tools import load_own_tools
 from agentmem.evaluation.router.seal_tools import load_seal_tools
@@ -70,6 +73,12 @@ ROUTING_FORMATS: Final[Mapping[str, RoutingFormat]] = MappingProxyType(
             load_bfcl_multi_turn,
             f"{_BFCL}BFCL_v4_multi_turn_base.json, multi_turn_func_doc/, and optionally "
             "BFCL_v4_multi_turn_miss_func.json",
+        ),
+        "bfcl-multi-turn-pooled": RoutingFormat(
+            load_bfcl_multi_turn_pooled,
+            f"{_BFCL}BFCL_v4_multi_turn_base.json, multi_turn_func_doc/, "
+            "BFCL_v4_simple_python.json, _multiple, _parallel and _parallel_multiple, and "
+            "optionally BFCL_v4_multi_turn_miss_func.json",
         ),
         "jsonl": RoutingFormat(
             load_own_tools,

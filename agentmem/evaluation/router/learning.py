@@ -22,6 +22,7 @@ __all__ = [
     "Lessons",
     "Teaching",
     "amounts_of",
+    "apart",
     "examples_of",
     "halves",
     "teach",
@@ -125,6 +126,32 @@ def halves(
         parts[seen[query.gold] % 2].append(query)
         seen[query.gold] += 1
     return parts
+
+
+def apart(
+    queries: Sequence[RoutingQuery], asked: Sequence[RoutingQuery]
+) -> list[tuple[list[RoutingQuery], list[int]]]:
+    """Split conversations in two: what the one half teaches, and the places of what it is asked.
+
+    No conversation teaches and is asked at once, nor do two variants of it.
+
+    Args:
+        queries: To learn from.
+        asked: Queries of the same conversations, or of others; those of none are never asked.
+    """
+    ids = sorted({query.conversation for query in queries if query.conversation is not None})
+    first = set(ids[::2])
+    return [
+        (
+            [query for query in queries if (query.conversation in first) is taught],
+            [
+                place
+                for place, query in enumerate(asked)
+                if query.conversation is not None and (query.conversation in first) is not taught
+            ],
+        )
+        for taught in (True, False)
+    ]
 
 
 def teach(router: ToolRouter, lessons: Lessons) -> Teaching:

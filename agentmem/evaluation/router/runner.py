@@ -22,7 +22,7 @@ from agentmem.evaluation.router.abstaining import (
     labels_of,
     probe_result,
 )
-from agentmem.evaluation.router.asking import Asked, ask, opened, remembering, routing_row
+from agentmem.evaluation.router.asking import Answer, Asked, ask, opened, remembering, routing_row
 from agentmem.evaluation.router.baselines import ask_baselines
 from agentmem.evaluation.router.conversing import converse, history_gain, in_conversations
 from agentmem.evaluation.router.formats import DEFAULT_SEED
@@ -30,6 +30,7 @@ from agentmem.evaluation.router.learning import (
     Amount,
     Teaching,
     amounts_of,
+    apart,
     examples_of,
     halves,
     teach,
@@ -147,6 +148,7 @@ def evaluate_router(
         run = _Run(task, remembering(embedder), depths, label_noise, seed, alpha, bar)
         found = {systems.name_of(amount): _system(run, amount=amount) for amount in amounts}
         if 0 in amounts and in_conversations(task.test):
+            found |= _calibrated_probes(run)
             found[systems.LEARNING] = _learning(run)
         first = next(iter(found.values()))
         bare = (
@@ -219,6 +221,39 @@ def _learning(run: _Run) -> _Finding:
         )
         gain = history_gain(task.test, told=told, untold=untold)
         return _Finding([told, untold], found.teaching, [], router.list(), seconds, gain)
+
+
+def _calibrated_probes(run: _Run) -> dict[str, _Finding]:
+    """Ask each probe of conversations after the other half of them taught and calibrated.
+
+    None where there are too few turns to calibrate on.
+    """
+    task, enough = run.task, max(_FEWEST_TO_CALIBRATE, needed(run.alpha))
+    probes = [
+        probe
+        for probe in task.probes
+        if all(query.conversation is not None for query in probe.queries)
+    ]
+    asked = [query for probe in probes for query in probe.queries]
+    parts = apart(task.test, asked)
+    if not asked or min(len(turns) for turns, _ in parts) < enough:
+        return {}
+    answers: dict[int, Answer] = {}
+    for turns, places in parts:
+        with opened(task, embedder=run.embedder) as (router, seconds):
+            teaching = run.teach(router, amount="all", train=turns)
+            texts = [turn.text for turn in turns]
+            router.calibrate(texts, labels_of(turns), alpha=run.alpha)
+            queries = [asked[place] for place in places]
+            found = run.ask(router, queries, doing=f"asking {systems.CALIBRATED}")
+            answers |= dict(zip(places, found.answers, strict=True))
+            tools = router.list()
+    results, start = [], 0
+    for probe in probes:
+        own = [answers[place] for place in range(start, start + len(probe.queries))]
+        results.append(probe_result(probe, own, system=systems.CALIBRATED))
+        start += len(own)
+    return {systems.CALIBRATED: _Finding([], teaching, results, tools, seconds)}
 
 
 def _result(run: _Run, asked: Asked, *, name: str, about: str) -> SystemResult:

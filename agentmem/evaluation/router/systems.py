@@ -8,6 +8,7 @@ from agentmem.evaluation.router.learning import Amount
 
 __all__ = [
     "ABOUT_LEARNING",
+    "CALIBRATED",
     "LEARNING",
     "LEARNING_NO_HISTORY",
     "NO_HISTORY",
@@ -20,6 +21,7 @@ _PRODUCT: Final = "agentmem"
 NO_HISTORY: Final = f"{_PRODUCT}, no history"
 LEARNING: Final = f"{_PRODUCT} learning, with history"
 LEARNING_NO_HISTORY: Final = f"{_PRODUCT} learning, without history"
+CALIBRATED: Final = f"{_PRODUCT} +others, calibrated"  # by other conversations
 ABOUT_LEARNING: Final = "the product's defaults, taught each conversation once it was asked"
 
 

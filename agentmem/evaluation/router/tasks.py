@@ -42,7 +42,8 @@ class RoutingQuery:
         shown: The only tools that may be chosen; None for the whole catalogue.
         hidden: Tools that may not be chosen.
         answerable: Whether a tool in sight fits.
-        conversation: Id of the conversation it is a turn of; None where that is not known.
+        conversation: Id of the conversation it is a turn of, the same for all variants of that
+            conversation; None where that is not known.
     """
 
     text: str

@@ -18,9 +18,17 @@ __all__ = ["COLD", "BestTool", "log_odds", "probabilities", "sigmoid"]
 # Of a tool known by its description: MetaTool; the same line serves BFCL and Seal-Tools.
 COLD = {"base": -5.94, "similarity": 5.32, "words": 0.46, "score": 0.114, "rarity": 3.86}
 RAREST = 0.85  # queries of real users seldom exceed it; of unknown words alone nothing follows
-# Of a tool known by its usage: MetaTool with 5, with 20 and with all examples a tool, each with
-# equal weight. With few examples their cosines are lower, and prove as much.
-WARM = {"base": -5.71, "few": 12.1, "words": 0.22, "usage": 6.42, "example": 2.88}
+# Of a tool known by its usage: MetaTool with 5, with 20 and with all examples a tool, and twice
+# with a number drawn for each tool from 0 to all, each with equal weight. Cosines of few examples
+# are lower, and prove as much; how much lower only unequally known tools tell.
+WARM = {
+    "base": -6.30,
+    "few": 5.23,
+    "words": 0.05,
+    "usage": 6.27,
+    "example": 3.59,
+    "rarity": 2.58,
+}
 
 Floats = NDArray[np.float32]
 
@@ -57,7 +65,7 @@ def log_odds(best: BestTool) -> dict[str, float]:
         "similarity": cold * COLD["similarity"] * best.cosine,
         "words": (cold * COLD["words"] + warm * WARM["words"]) * best.words,
         "score": cold * COLD["score"] * best.score,
-        "rarity": cold * COLD["rarity"] * min(best.rarity, RAREST),
+        "rarity": (cold * COLD["rarity"] + warm * WARM["rarity"]) * min(best.rarity, RAREST),
     }
     if warm:
         terms["usage"] = warm * WARM["usage"] * best.prototype

@@ -38,8 +38,9 @@ class Routing:
         bandwidth: Of the kernel over usage examples, in cosine.
         usage_words: Weight of BM25 for tools that are known by their usage.
         negative: Weight of a query for which a tool was wrong, against one for which it was right.
-        affinity: Weight of a tool's likeness to those called in the turn before, as far as the
-            query leaves doubt which tool is meant, and if any, and usage does not know better.
+        affinity: Weight of the logarithm of how much likelier a tool gets by its likeness to those
+            called so far, as far as the query leaves doubt which tool is meant, and if any, and
+            usage does not know better.
         transition: Weight of the logarithm of how much likelier a tool gets after those called
             in the turn before, as far as the query leaves doubt.
         co_use: Weight of the rate at which a tool is used together with the best ones.
@@ -69,7 +70,7 @@ class Routing:
     bandwidth: float = 0.03  # the difference of two paraphrases' cosines
     usage_words: float = 0.2
     negative: float = 0.25  # Rocchio's classical ratio, rounded (Manning et al. 2008, 9.1.1)
-    affinity: float = 0.6  # from 1 on it costs the turns that change the subject
+    affinity: float = 1.5  # at 1 large catalogues gain less; above, the tools just called lose
     transition: float = 0.6  # BFCL gains two points at the first rank, and one at five
     co_use: float = 4.0
     context: float = 1.0  # as the query's own meaning; for clear queries it costs BFCL a point

@@ -18,6 +18,7 @@ from agentmem.ranking.tools.columns import Columns, Lexical
 from agentmem.ranking.tools.confidence import COLD, BestTool, log_odds, sigmoid
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.coverage import cover
+from agentmem.ranking.tools.toolkit import toolkit_prior
 from agentmem.ranking.tools.usage import Usage, UsageLeg
 
 __all__ = ["Learnt", "Need", "Ranked", "rank"]
@@ -57,6 +58,7 @@ class Need:
         clauses: The terms of each clause, where there are several.
         named: Places of the tools it names as they are written.
         called: Places of the tools called in the last turn that called any, oldest first.
+        used: Places of all tools called so far.
         context: Unit vector of what was said before, shape (D,); None without.
     """
 
@@ -65,6 +67,7 @@ class Need:
     clauses: Sequence[list[str]] = ()
     named: Sequence[int] = ()
     called: Sequence[int] = ()
+    used: Sequence[int] = ()
     context: Floats | None = None
 
 
@@ -234,13 +237,14 @@ def _conversation(
     weakness: float,
     is_weak: bool,
 ) -> dict[str, Floats]:
-    """What went before: the tools called, those that usually follow them, and what was said."""
+    """What went before: the toolkit in use, the tools that usually follow, and what was said."""
     terms: dict[str, Floats] = {}
-    if need.called:
-        likeness = zscore(_likeness(need.called, columns), mask)
-        lift = np.maximum(learnt.co_use.transitions(need.called, size=columns.size), 0)
+    if need.used:
+        toolkit = toolkit_prior(need.used, columns.together, mask=mask)
         cold = 1 if learnt.usage is None else 1 - learnt.usage.trust
-        terms["called"] = np.float32(config.affinity * doubt * weakness) * cold * likeness
+        terms["called"] = np.float32(config.affinity * doubt * weakness) * cold * toolkit
+    if need.called:
+        lift = np.maximum(learnt.co_use.transitions(need.called, size=columns.size), 0)
         terms["followed"] = np.float32(config.transition * doubt) * lift
     if need.context is not None and is_weak:
         said = zscore(columns.cosine(need.context), mask)
@@ -269,16 +273,6 @@ def _doubt(scores: Floats, *, mask: Mask | None, config: Routing) -> float:
     if not len(best):
         return 0.0
     return 1 - 1 / float(np.exp((best - best[0]) / config.temperature).sum())
-
-
-def _likeness(called: Sequence[int], columns: Columns) -> Floats:
-    """Mean likeness of each tool to those called, itself not counted, shape (N,)."""
-    known = columns.together
-    found = known @ known[list(called)].mean(axis=0)
-    share = np.bincount(list(called), minlength=columns.size) / len(called)
-    own = np.einsum("nd,nd->n", known, known)
-    likeness: Floats = (found - own * share).astype(np.float32)
-    return likeness
 
 
 def _add(terms: Mapping[str, Floats], size: int) -> Floats:
