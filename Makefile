@@ -1,6 +1,7 @@
 # Everything runs in .venv, which the first target that needs it creates and fills.
 PYTHON ?= python3
 VENV   ?= .venv
+BACKENDS ?= .venv-backends# Phoenix and MLflow, see tests/backends; Phoenix needs Python 3.11
 DATA   ?= $(or $(AGENTMEM_DATA),../shared/data)# the publishers' data sets, see docs/evaluation.md
 TORCH  ?= torch==2.13.0# installed first and by itself, so that pip's own settings choose the CPU or CUDA build
 ARGS   ?=
@@ -13,16 +14,19 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench eval clean
+.PHONY: help demo test test-backends check format bench eval clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo ## Load a conversation of several months, ask it questions, show why it answers
 	$(BIN)/agentmem demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the tests (ARGS="-k filters" narrows them)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-backends: $(VENV)/.installed-dev $(BACKENDS)/.installed ## Start Phoenix and MLflow, and test what they show
+	AGENTMEM_BACKENDS=$(BACKENDS) $(BIN)/python -m pytest tests/backends $(ARGS)
 
 check: $(VENV)/.installed-dev ## Check format, lint and types
 	$(BIN)/ruff format --check .
@@ -51,7 +55,7 @@ eval: $(VENV)/.installed-dev ## Measure memory and router on the data sets in DA
 
 clean: ## Remove caches and build results; the environment stays
 	rm -rf build dist results .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -path ./$(BACKENDS) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("agentmem needs Python 3.10 or newer; run: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
@@ -69,3 +73,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) '$(TORCH)'
 	$(PIP) -e '.[offline,dev]'
 	@touch $(VENV)/.installed-demo $@
+
+$(BACKENDS)/.installed: tests/backends/requirements.txt
+	@echo "Installing into $(BACKENDS), some minutes the first time"
+	$(PYTHON) -m venv $(BACKENDS)
+	$(BACKENDS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ScopeRequired,
         StoreError,
         StoreNotFound,
+        VersionGone,
     )
     from agentmem.filters import Filter, field
     from agentmem.memory import Memory
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         Hit,
         Passport,
         Recall,
+        Replay,
         Scope,
         Selection,
         Tool,
@@ -69,6 +71,7 @@ __all__ = [
     "Passport",
     "Ranking",
     "Recall",
+    "Replay",
     "SchemaTooNew",
     "Scope",
     "ScopeRequired",
@@ -81,6 +84,7 @@ __all__ = [
     "ToolMatch",
     "ToolRouter",
     "Turn",
+    "VersionGone",
     "__version__",
     "field",
 ]
@@ -100,6 +104,7 @@ _HOMES = {
         "ScopeRequired",
         "StoreError",
         "StoreNotFound",
+        "VersionGone",
     ),
     "agentmem.filters": ("Filter", "field"),
     "agentmem.memory": ("Memory",),
@@ -114,6 +119,7 @@ _HOMES = {
         "Hit",
         "Passport",
         "Recall",
+        "Replay",
         "Scope",
         "Selection",
         "Tool",

@@ -100,7 +100,10 @@ class Administrator:
         if wanted is not None and not wanted:
             return Deletion(0, (), dry_run=dry_run)
         selected = _all_of(where, None if wanted is None else field("id").in_(wanted))
-        attributes = {"gen_ai.memory.store.id": self._store.name}
+        attributes = {
+            "gen_ai.memory.store.id": self._store.name,
+            "gen_ai.memory.record.id": wanted[0] if wanted and len(wanted) == 1 else None,
+        }
         missing = () if wanted is None else self._missing(wanted, scope=scope, where=selected)
         if dry_run:
             count = self._store.count(scope=scope, where=selected)

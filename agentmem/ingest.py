@@ -21,7 +21,7 @@ from agentmem.messages import embedding_text, gathered, is_undated, to_turns
 from agentmem.protocols import Embedder
 from agentmem.storage.schema import turn_key, turn_rows
 from agentmem.storage.turns import Store
-from agentmem.telemetry import Current, Tracing
+from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_turns
 from agentmem.types import Scope, Turn
 
@@ -102,9 +102,10 @@ class Writer:
         ) as current:
             with current.phase("read"):
                 turns, made = self._read(messages, scope)
+                current.set(_given(turns))
                 fresh, taken = self._sorted(turns, made, on_conflict=on_conflict)
             stored = self._write(fresh, taken, made, on_conflict=on_conflict, current=current)
-            current.set({"gen_ai.memory.record.count": stored, "agentmem.memory.given": len(turns)})
+            current.set({"gen_ai.memory.record.count": stored})
             current.describe(lambda: of_turns([*fresh.values(), *taken.values()], current.content))
         return Added([turn.id for turn in turns], stored=stored)
 
@@ -190,6 +191,12 @@ class Writer:
             lexemes=[stored_terms(piece) for parts in pieces for piece in parts],
             vectors=vectors,
         )
+
+
+def _given(turns: list[Turn]) -> Attributes:
+    """What is known of turns before any of them is stored."""
+    only = turns[0].id if len(turns) == 1 else None
+    return {"agentmem.memory.given": len(turns), "gen_ai.memory.record.id": only}
 
 
 def _same(given: Turn, stored: Turn) -> bool:

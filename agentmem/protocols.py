@@ -19,7 +19,10 @@ __all__ = ["Embedder", "Reranker", "TokenCounter"]
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns texts into unit vectors of one embedding space."""
+    """Turns texts into unit vectors of one embedding space.
+
+    One that also has `tokens(texts) -> int | None` gets its tokens counted on spans.
+    """
 
     @property
     def passport(self) -> Passport:

@@ -67,6 +67,10 @@ class HashEmbedder:
             self._split(text, prefix=prefix) for text, prefix in zip(texts, prefixes, strict=True)
         ]
 
+    def tokens(self, texts: Sequence[str]) -> int:
+        """Count the words of texts, which are the tokens here."""
+        return sum(len(_WORD.findall(text)) for text in texts)
+
     def _split(self, text: str, *, prefix: str) -> list[str]:
         room = (self._passport.window or 0) - len(_WORD.findall(prefix)) - 1
         starts = np.array([word.start() for word in _WORD.finditer(text)], dtype=np.int64)

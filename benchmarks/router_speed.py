@@ -157,7 +157,7 @@ class Bench:
             with self.open(name) as router:
                 selection = router.select(question(self.rng))
                 passed = (time.perf_counter() - start) * 1e3
-            beyond.append(passed - selection.milliseconds["embed"])
+            beyond.append(passed - selection.milliseconds["embeddings"])
         return {"open and first select, beyond encoding, ms": _median(beyond)}
 
     def teach(self, router: ToolRouter, *, examples: int) -> dict[str, float]:

@@ -11,8 +11,8 @@ from agentmem.ranking.lexical import InvertedIndex
 from agentmem.ranking.tools.co_use import CoUse
 from agentmem.ranking.tools.columns import Columns, View, unit
 from agentmem.ranking.tools.config import Routing
+from agentmem.ranking.tools.observations import Observations
 from agentmem.ranking.tools.score import Learnt
-from agentmem.ranking.tools.usage import Observations
 
 Floats = NDArray[np.float32]
 DIMENSION = 8

@@ -24,9 +24,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "checks", "demo"),
     ("protocols", "messages", "filters", "scopes", "telemetry", "toolspec"),
     ("ranking",),
-    ("embedding", "analysis", "tokens", "reranking", "transfer"),
+    ("embedding", "analysis", "tokens", "reranking", "transfer", "traces"),
     ("storage",),
-    ("ingest", "retrieval", "administration", "routing"),
+    ("ingest", "retrieval", "administration", "routing", "replay"),
     ("memory", "router"),
     ("evaluation", "cli", "testing"),
 )
@@ -37,6 +37,8 @@ SIBLINGS = {
     ("types", "errors"): "a tool refuses a format that there is none of",
     ("checks", "errors"): "a check refuses by raising InvalidInput",
     ("checks", "types"): "a scope is checked whole",
+    ("replay", "retrieval"): "a past search runs through the same pipeline",
+    ("replay", "routing"): "and so does a past selection",
     ("cli", "evaluation"): "`agentmem eval` is the evaluation's command line",
 }
 OWNERS = {  # only this room may import that library, so that its traps are met in one place
@@ -85,9 +87,9 @@ PUBLIC_NAMES = {
     *("ALL", "AgentmemError", "Attachment", "CachedEmbedder", "ConcurrentWrite", "Context"),
     *("CrossEncoderReranker", "DuplicateTool", "EmbedderMismatch", "EmbeddingFailed", "Filter"),
     *("Hit", "InvalidInput", "Memory", "MissingDependency", "NotFound", "Passport", "Ranking"),
-    *("Recall", "SchemaTooNew", "Scope", "ScopeRequired", "Selection"),
+    *("Recall", "Replay", "SchemaTooNew", "Scope", "ScopeRequired", "Selection"),
     *("SentenceTransformerEmbedder", "StoreError", "StoreNotFound", "TiktokenCounter", "Tool"),
-    *("ToolMatch", "ToolRouter", "Turn", "__version__", "field"),
+    *("ToolMatch", "ToolRouter", "Turn", "VersionGone", "__version__", "field"),
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -85,7 +85,7 @@ SELECTION = Selection(
     examples_version=0,
     passport_id="p",
     config_id="c",
-    milliseconds={"embed": 5.0, "rank": 0.4},
+    milliseconds={"embeddings": 5.0, "choose": 0.4},
 )
 ABSTENTION = replace(
     SELECTION,

@@ -15,7 +15,7 @@ from agentmem.ranking.tools import guard as module
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.density import log_density
 from agentmem.ranking.tools.guard import leave_one_out, ndcg
-from agentmem.ranking.tools.usage import Observations
+from agentmem.ranking.tools.observations import Observations
 
 SIZE = 4
 CONFIG = Routing()

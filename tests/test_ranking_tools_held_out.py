@@ -14,7 +14,7 @@ from agentmem.ranking.tools import Routing
 from agentmem.ranking.tools.columns import unit
 from agentmem.ranking.tools.guard import leave_one_out, ndcg
 from agentmem.ranking.tools.held_out import FEWEST, Comparison, Part, compare
-from agentmem.ranking.tools.usage import Observations
+from agentmem.ranking.tools.observations import Observations
 
 TOOLS, WIDTH = 20, 24
 CONFIG = Routing()

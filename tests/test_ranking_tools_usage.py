@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agentmem.ranking.tools import usage as module
 from agentmem.ranking.tools.config import Routing
-from agentmem.ranking.tools.usage import GROWTH, Fitted, Observations, Usage, UsageLeg, checkpoint
+from agentmem.ranking.tools.observations import Observations
+from agentmem.ranking.tools.usage import GROWTH, Fitted, Usage, UsageLeg, checkpoint
 
 SIZE = 6
 CONFIG = Routing()
@@ -102,7 +103,7 @@ def test_a_kept_fit_of_the_same_observations_gives_the_same_scores(
     known, query = observed([0, 1, 2, 0, 1]), rows(1, seed=30)[0]
     first = learn(known)
     kept = Fitted.from_matrix(first.fitted.to_matrix(), places=first.fitted.ground)
-    monkeypatch.delattr(module, "_fit")
+    monkeypatch.delattr(module, "_fitted")
     again = learn(known, fitted=kept)
     np.testing.assert_array_equal(asked(again, query).score, asked(first, query).score)
 

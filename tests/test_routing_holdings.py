@@ -14,8 +14,9 @@ from router_tools import TOOLS, WEATHER, define, open_router
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.usage import Fitted
 from agentmem.router import ToolRouter
-from agentmem.routing import holdings as module
-from agentmem.routing.holdings import Holdings, Sight
+from agentmem.routing import sight as module
+from agentmem.routing.holdings import Holdings
+from agentmem.routing.sight import Moment, Sight
 
 DAY = timedelta(days=1) // timedelta(microseconds=1)
 EXAMPLES = {
@@ -159,7 +160,7 @@ def test_a_large_fit_is_kept_in_the_store_for_other_processes(
     monkeypatch.setattr(module, "WORTH_KEEPING", 2)
     router.add_examples(EXAMPLES)
     mine = scores(router, "Will it rain?")
-    monkeypatch.delattr("agentmem.ranking.tools.usage._fit")
+    monkeypatch.delattr("agentmem.ranking.tools.usage._fitted")
     with open_router(tmp_path, read_only=True) as reader:
         assert scores(reader, "Will it rain?") == pytest.approx(mine, abs=1e-3)
 
@@ -175,6 +176,34 @@ def test_a_fit_kept_by_another_version_is_made_anew(
     monkeypatch.setattr(Fitted, "from_matrix", None)
     with open_router(tmp_path, read_only=True) as reader:
         assert scores(reader, "Will it rain?") == pytest.approx(mine, abs=1e-3)
+
+
+def test_a_fit_is_the_same_to_the_last_digit_whenever_and_by_whichever_handle_it_is_made(
+    router: ToolRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops early, so that a last digit of what goes into it shows in the third of a score."""
+    monkeypatch.setattr("agentmem.ranking.tools.usage.BACKGROUND", 1)
+    router.register([define(f"idle{n}", f"Does nothing {n} times.") for n in range(9)])
+    router.add_examples(EXAMPLES)
+    for number in range(3):  # apart in time, and together no more than 40 % of what is known
+        router.add_examples({"get_weather": [f"wind {number}"], "book_flight": [f"gate {number}"]})
+    holdings = router._parts.holdings
+    before = sight_of(router)
+    router.feedback("Sing to me", used="idle4")  # not enough for another fit
+    after = sight_of(router)
+    assert before.usage is not None
+    assert after.usage is not None
+    assert len(after.usage.fitted.ground) > len(before.usage.fitted.ground)
+    for seconds in (1, 7, 86_400, 20_000_000):
+        moment = Moment(
+            catalogue_version=after.catalogue_version,
+            examples_version=after.examples_version,
+            fits_version=0,
+            learnt_at=after.learnt_at + seconds * 10**6,
+        )
+        later = holdings.at(moment, routing=Routing()).usage
+        assert later is not None
+        assert later.fitted.to_matrix().tolist() == after.usage.fitted.to_matrix().tolist()
 
 
 def test_the_nearest_view_is_the_one_that_says_what_is_asked(router: ToolRouter) -> None:

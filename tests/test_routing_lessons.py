@@ -167,16 +167,18 @@ def test_things_are_counted_in_words() -> None:
 def test_the_log_follows_what_others_teach(tmp_path: Path) -> None:
     store, other = open_tools(tmp_path), open_tools(tmp_path)
     log = LessonLog(store.lessons)
-    assert log.current() == ()
-    assert log.version == 0
+    assert log.newest() == (0, ())
     late = teach(other, "one", id="b")
     first = log.current()
     assert list(first) == [late]
-    assert log.version == store.lessons.version
+    assert log.newest() == (store.lessons.version, first)
     assert log.current() is first
     early = teach(other, id="a")
     assert list(log.current()) == [early, late]
     assert list(first) == [late]
+    assert log.at(1) == []
+    assert log.at(store.lessons.version - 1) == [late]
+    assert log.at(store.lessons.version) == [early, late]
 
 
 def test_a_new_lesson_sorts_behind_every_known_one(tmp_path: Path) -> None:

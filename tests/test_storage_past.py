@@ -84,11 +84,25 @@ def test_a_version_older_than_the_policy_is_dropped_by_compaction(
     version = store.version
     store.append(rows_of([turn("t2")]))
     monkeypatch.setattr(handle, "kept_for", lambda _: timedelta(seconds=1))
+    monkeypatch.setattr(handle, "MARGIN", timedelta(0))
     time.sleep(1.1)
     store.compact()
     with pytest.raises(VersionGone, match="keep_versions"):
         store.at(version)
     assert store.count(scope=ADA) == 2
+
+
+def test_an_old_version_that_was_the_newest_until_lately_is_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches are asked about by when they were made, whenever the last turn came before them."""
+    version = store.version
+    time.sleep(1.5)
+    store.append(rows_of([turn("t2")]))
+    monkeypatch.setattr(handle, "kept_for", lambda _: timedelta(seconds=1))
+    monkeypatch.setattr(handle, "MARGIN", timedelta(milliseconds=300))
+    store.compact()
+    assert store.at(version).count(scope=ADA) == 1
 
 
 @pytest.mark.parametrize("window", [SHORT - timedelta(seconds=1), timedelta(days=-1), 7, "7 days"])

@@ -14,15 +14,20 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from agentmem.cli import demo, evaluate, reading, writing
+from agentmem.cli import demo, evaluate, reading, replay, writing
 from agentmem.cli.machine import print_json
 from agentmem.cli.tools import app as tools
+from agentmem.cli.traces import app as traces
+from agentmem.cli.traces.recording import recording
 from agentmem.errors import AgentmemError
 
 __all__ = ["app", "main"]
 
 ERROR: Final = 1  # exit code of an error of agentmem; typer gives 2 to wrong usage
 USAGE_ERROR: Final[Any] = typer.BadParameter.__bases__[0]  # typer exports no name for it
+UNRECORDED: Final = (  # they ask what was recorded, or what nobody asked; `tools` sees to itself
+    *("eval", "replay", "tools", "traces"),
+)
 QUIET: Final = {  # read by third parties when they are imported; what the user has set stays
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",  # else a warning whenever a process is started
@@ -80,6 +85,7 @@ def _version(*, wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     *,
     version: Annotated[
         bool,
@@ -92,6 +98,8 @@ def _options(
     ] = False,
 ) -> None:
     """Conversation memory for agents: stored verbatim, found by meaning and by word."""
+    if not version and ctx.invoked_subcommand not in UNRECORDED:
+        ctx.with_resource(recording())
 
 
 _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
@@ -108,6 +116,7 @@ _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
         "turns": reading.turns,
         "get": reading.get,
         "stats": reading.stats,
+        "replay": replay.replay,
     },
 }
 
@@ -115,6 +124,7 @@ for _panel, _commands in _PANELS.items():
     for _name, _function in _commands.items():
         app.command(_name, rich_help_panel=_panel)(_function)
 app.add_typer(tools.app, name="tools", rich_help_panel="Tools")
+app.add_typer(traces.app, name="traces", rich_help_panel="Traces")
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Measure")
 
 

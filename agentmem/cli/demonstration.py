@@ -46,7 +46,7 @@ class Answer:
     @property
     def encoding(self) -> float:
         """Milliseconds that encoding the question took."""
-        return self.recall.milliseconds.get("embed", 0.0)
+        return self.recall.milliseconds.get("embeddings", 0.0)
 
     @property
     def searching(self) -> float:

@@ -14,20 +14,23 @@ import typer
 
 from agentmem.cli.evaluate_router import router
 from agentmem.cli.figures import (
+    LabelledStore,
     as_text,
     check_out,
     depths,
     embedder_of,
     excerpt,
     figures_table,
+    weights,
     wide_console,
     write,
 )
+from agentmem.cli.options import location
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agentmem.evaluation import Dataset, Report
+    from agentmem.evaluation import Dataset, Report, System
 
 __all__ = ["app"]
 
@@ -35,6 +38,7 @@ app = typer.Typer(name="eval", help="Measure retrieval on data with known answer
 
 _KS: Final = "1,5,10,20"
 _MANY_GOLD: Final = 5  # evidence of more turns than a screen of hits shows: precision says more
+_TRIED: Final = "tried"  # the product with the weights of --ranking, in tables
 _TOP: Final = 3  # wrong hits shown beside what was missed
 
 
@@ -43,6 +47,7 @@ class _DatasetName(str, Enum):
     QMSUM = "qmsum"
     BFCL_MEMORY = "bfcl-memory"
     JSONL = "jsonl"
+    LABELLED = "labelled"
 
 
 @app.callback()
@@ -52,12 +57,18 @@ def _group() -> None:
 
 @app.command()
 def memory(
-    path: Annotated[Path, typer.Argument(help="The publisher's file or folder.")],
+    path: Annotated[
+        Path, typer.Argument(help="The publisher's file or folder; of labels, the traces'.")
+    ],
     *,
     dataset: Annotated[
         _DatasetName,
-        typer.Option(help="Format of PATH. jsonl: your own conversations, one a line."),
+        typer.Option(
+            help="Format of PATH. jsonl: your own conversations, one a line. labelled: searches "
+            "that were marked right or wrong with `agentmem traces label`."
+        ),
     ],
+    store: LabelledStore = None,
     baselines: Annotated[
         bool,
         typer.Option("--baselines", help="Also dense only, lexical only, RRF and plain z-scores."),
@@ -69,6 +80,13 @@ def memory(
     model: Annotated[
         str | None,
         typer.Option(help="Name or folder of a sentence-transformers model."),
+    ] = None,
+    ranking: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help='Also ask with these weights, such as {"context": 0}; the others as they are.',
+        ),
     ] = None,
     failures: Annotated[
         int, typer.Option(min=0, help="Show so many of the questions answered worst.")
@@ -85,15 +103,28 @@ def memory(
     from agentmem.evaluation import FORMATS, evaluate, load_dataset
 
     check_out(out)
-    data = load_dataset(dataset.value, path)
-    ks = depths(k, example=_KS) if k else FORMATS[dataset.value].ks
-    report = evaluate(data, embedder=embedder_of(model), baselines=baselines, ks=ks)
+    systems = _systems(ranking)
+    chosen = FORMATS[dataset.value]
+    data = load_dataset(dataset.value, path, store=location(store) if chosen.of_store else None)
+    ks = depths(k, example=_KS) if k else chosen.ks
+    embedder = embedder_of(model)
+    report = evaluate(data, embedder=embedder, baselines=baselines, systems=systems, ks=ks)
     if as_json:
         typer.echo(as_text(report.to_dict(rows=False)))
     else:
         _print(report, data=data, failures=failures)
     if out is not None:
         write(out, text=as_text(report.to_dict()))
+
+
+def _systems(ranking: str | None) -> list[System]:
+    """Return the product, and beside it the product with other weights."""
+    from agentmem.evaluation import PRODUCT, weighted
+    from agentmem.ranking import Ranking
+
+    if ranking is None:
+        return [PRODUCT]
+    return [PRODUCT, weighted(weights(ranking, of=Ranking, hint="--ranking"), name=_TRIED)]
 
 
 def _print(report: Report, *, data: Dataset, failures: int) -> None:
@@ -103,7 +134,7 @@ def _print(report: Report, *, data: Dataset, failures: int) -> None:
         row for row in report.table() if with_precision or not row.metric.startswith("precision")
     ]
     title = f"{report.dataset}: means and 95 % intervals"
-    console.print(figures_table(rows, title=title))
+    console.print(figures_table([*rows, *report.repetitions()], title=title))
     _print_facts(report, console=console)
     if failures:
         _print_failures(report, data=data, limit=failures, console=console)
@@ -111,7 +142,7 @@ def _print(report: Report, *, data: Dataset, failures: int) -> None:
 
 def _gold_per_question(report: Report) -> float:
     rows = report.systems[0].rows
-    return sum(len(row.gold) for row in rows) / len(rows)
+    return sum(len(row.gold) for row in rows) / max(len(rows), 1)
 
 
 def _print_facts(report: Report, *, console: Console) -> None:
@@ -127,6 +158,13 @@ def _print_facts(report: Report, *, console: Console) -> None:
         highlight=False,
         markup=False,
     )
+    if report.mistakes:
+        console.print(
+            f"{report.mistakes} past mistakes; repeated@k is the share of the turns marked wrong "
+            "that are among the first k again: lower is better.",
+            highlight=False,
+            markup=False,
+        )
     for reason, count in report.notes.items():
         console.print(f"{reason}: {count}", highlight=False, markup=False)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from agentmem.cli.figures import (
+    LabelledStore,
     as_text,
     cell,
     check_out,
@@ -21,9 +22,11 @@ from agentmem.cli.figures import (
     excerpt,
     figures_table,
     plain_table,
+    weights,
     wide_console,
     write,
 )
+from agentmem.cli.options import location
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,12 +60,16 @@ class _RouterDataset(str, Enum):
     BFCL_MULTI_TURN = "bfcl-multi-turn"
     BFCL_MULTI_TURN_POOLED = "bfcl-multi-turn-pooled"
     JSONL = "jsonl"
+    LABELLED = "labelled"
 
 
 _Path = Annotated[Path, typer.Argument(help="The publisher's folder, or one of its files.")]
 _Dataset = Annotated[
     _RouterDataset,
-    typer.Option(help="Format of PATH. jsonl: your own tools.jsonl and queries.jsonl in a folder."),
+    typer.Option(
+        help="Format of PATH. jsonl: your own tools.jsonl and queries.jsonl in a folder. labelled: "
+        "selections that were marked right or wrong with `agentmem traces label`."
+    ),
 ]
 _Examples = Annotated[
     str | None,
@@ -93,6 +100,13 @@ _Live = Annotated[
 _Model = Annotated[
     str | None, typer.Option(help="Name or folder of a sentence-transformers model.")
 ]
+_Routing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="JSON",
+        help='Other weights to ask with, such as {"lexical": 0}; the others as they are.',
+    ),
+]
 _Failures = Annotated[int, typer.Option(min=0, help="Show so many of the queries answered worst.")]
 _Json = Annotated[
     bool, typer.Option("--json", help="Print the figures and the worst failures as JSON.")
@@ -107,6 +121,7 @@ def router(
     path: _Path,
     *,
     dataset: _Dataset,
+    store: LabelledStore = None,
     examples: _Examples = None,
     curve: _Curve = False,
     label_noise: _Noise = 0.0,
@@ -116,15 +131,20 @@ def router(
     limit: _Limit = None,
     live: _Live = False,
     model: _Model = None,
+    routing: _Routing = None,
     failures: _Failures = 5,
     as_json: _Json = False,
     out: _Out = None,
 ) -> None:
     """Measure how well a router finds the tools that queries need, and when it abstains."""
-    from agentmem.evaluation.router import evaluate_router, load_routing
+    from agentmem.evaluation.router import ROUTING_FORMATS, evaluate_router, load_routing
+    from agentmem.ranking.tools import Routing
 
     check_out(out)
-    task = load_routing(_format(dataset, live=live), path, seed=seed)
+    tried = None if routing is None else weights(routing, of=Routing, hint="--routing")
+    name = _format(dataset, live=live)
+    where = location(store) if ROUTING_FORMATS[name].of_store else None
+    task = load_routing(name, path, seed=seed, store=where)
     report = evaluate_router(
         task,
         embedder=embedder_of(model),
@@ -134,6 +154,7 @@ def router(
         ks=depths(k, example=_KS),
         alpha=alpha,
         limit=limit,
+        routing=tried,
     )
     if as_json:
         typer.echo(as_text(report.to_dict(rows=False)))
@@ -170,10 +191,12 @@ def _print(report: RouterReport, *, failures: int) -> None:
     console = wide_console()
     hidden = _HIDDEN if _several_gold(report) else (*_HIDDEN, "all@")
     rows = [row for row in report.table() if not row.metric.startswith(hidden)]
+    rows += report.repetitions()
     console.print(figures_table(rows, title=f"{report.dataset}: means and 95 % intervals"))
     if report.history_gains:
         _print_gains(report, console=console)
-    _print_probes(report, console=console)
+    if report.probes:
+        _print_probes(report, console=console)
     _print_calibrations(report, console=console)
     _print_facts(report, console=console)
     if failures:
@@ -250,6 +273,11 @@ def _print_facts(report: RouterReport, *, console: Console) -> None:
     lines += [f"Tools registered in {report.seconds_registering:.1f} s. Per query: {times}."]
     lines += ["A query is encoded once, for the first system. Model: " + report.passport["model"]]
     lines += [f"{name}: {one.reason}" for name, one in report.teachings.items() if one.examples]
+    if report.mistakes:
+        lines.append(
+            f"{report.mistakes} past mistakes; repeated@k is the share of the tools marked wrong "
+            "that are among the first k again: lower is better."
+        )
     lines += [f"{reason}: {count}" for reason, count in report.notes.items()]
     console.print("\n".join(lines), highlight=False, markup=False)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
     from agentmem.evaluation import Estimate, TableRow
     from agentmem.protocols import Embedder
+    from agentmem.ranking import Ranking
+    from agentmem.ranking.tools import Routing
 
 __all__ = [
+    "LabelledStore",
     "as_text",
     "cell",
     "check_out",
@@ -25,9 +29,22 @@ __all__ = [
     "excerpt",
     "figures_table",
     "plain_table",
+    "weights",
     "wide_console",
     "write",
 ]
+
+LabelledStore = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="AGENTMEM_STORE",
+        metavar="PATH",
+        help="With labelled: folder or address of the store that the labels speak of. It is only "
+        "read. Without it: agentmem's folder among your user data.",
+    ),
+]
+_Weights = TypeVar("_Weights", "Ranking", "Routing")
 
 _INTERVAL_WIDTH: Final = (
     9  # "0.12–0.34" must never be cut; it goes below the mean where it is narrow
@@ -59,6 +76,27 @@ def embedder_of(model: str | None) -> Embedder | None:
     from agentmem.embedding import SentenceTransformerEmbedder
 
     return SentenceTransformerEmbedder(model)
+
+
+def weights(text: str, *, of: type[_Weights], hint: str) -> _Weights:
+    """Read weights written as a JSON object; those that are left out keep their defaults.
+
+    Args:
+        text: Such as `{"context": 0}`.
+        of: What they are the weights of.
+        hint: The option, for errors.
+    """
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"this is no JSON: {error}", param_hint=hint) from None
+    known = [field.name for field in fields(of)]
+    if not isinstance(given, dict) or given.keys() - set(known):
+        raise typer.BadParameter(
+            f'write an object of weights like {{"{known[0]}": 1}}; there are {", ".join(known)}',
+            param_hint=hint,
+        )
+    return of(**given)
 
 
 def as_text(values: dict[str, Any]) -> str:

@@ -93,7 +93,7 @@ def recall_block(recall: Recall) -> RenderableType:
 
 def timing(milliseconds: Mapping[str, float]) -> str:
     """Say how long encoding the question took, and how long everything else."""
-    encoding = milliseconds.get("embed", 0.0)
+    encoding = milliseconds.get("embeddings", 0.0)
     rest = sum(milliseconds.values()) - encoding
     return f"{encoding:.1f} ms encoding the question, {rest:.1f} ms everything else"
 

@@ -100,6 +100,11 @@ class CachedEmbedder:
         """
         return checked_split(self.inner, texts, prefixes=prefixes)
 
+    def tokens(self, texts: Sequence[str]) -> int | None:
+        """Count the tokens of texts as the inner embedder does; None if it counts none."""
+        count = getattr(self.inner, "tokens", None)
+        return count(texts) if callable(count) else None
+
     def _recall(self, texts: list[str], *, kind: Kind) -> tuple[dict[str, _Row], list[str]]:
         """Return the remembered rows by text, and the other texts, each once."""
         region = self._regions[kind]

@@ -101,6 +101,13 @@ class Splitter:
             pieces[position] = self._cut(texts[position], head=heads[position])
         return pieces
 
+    def tokens(self, texts: Sequence[str]) -> int | None:
+        """Count the tokens of texts, special ones included; None without a fast tokenizer."""
+        if self._tokenizer is None:
+            return None
+        encodings = self._tokenizer.encode_batch_fast(clean_all(texts), add_special_tokens=True)
+        return sum(map(len, encodings))
+
     def _too_long(self, whole: Sequence[str]) -> list[int]:
         """Return the positions that exceed the window, tokenizing only those that might."""
         room = self._room

@@ -137,6 +137,13 @@ class SentenceTransformerEmbedder:
         """
         return self._loaded().splitter.split(texts, prefixes=prefixes)
 
+    def tokens(self, texts: Sequence[str]) -> int | None:
+        """Count the tokens of texts as the model reads them, its prompts left out.
+
+        None where the model has no fast tokenizer.
+        """
+        return self._loaded().splitter.tokens(texts)
+
     def _locate(self) -> Located:
         with self._lock:
             if self._located is None:

@@ -6,12 +6,12 @@ says how much of the evidence was found, beside the baselines that have to be be
 
 from __future__ import annotations
 
-from agentmem.evaluation.datasets import Conversation, Dataset, Question
+from agentmem.evaluation.datasets import Conversation, Dataset, Mistake, Question
 from agentmem.evaluation.formats import FORMATS, load_dataset
 from agentmem.evaluation.metrics import bootstrap_ci, measure
 from agentmem.evaluation.report import Estimate, Report, Row, SystemResult, TableRow
 from agentmem.evaluation.runner import DEFAULT_KS, evaluate
-from agentmem.evaluation.systems import BASELINES, PRODUCT, Answer, System
+from agentmem.evaluation.systems import BASELINES, PRODUCT, Answer, Query, System, weighted
 
 __all__ = [
     "BASELINES",
@@ -22,6 +22,8 @@ __all__ = [
     "Conversation",
     "Dataset",
     "Estimate",
+    "Mistake",
+    "Query",
     "Question",
     "Report",
     "Row",
@@ -32,4 +34,5 @@ __all__ = [
     "evaluate",
     "load_dataset",
     "measure",
+    "weighted",
 ]

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.errors import InvalidInput
+from agentmem.types import AllScopes, Mode, Scope
 
 __all__ = [
     "Conversation",
     "Dataset",
+    "Mistake",
     "Question",
     "add_indexable",
     "read_json",
@@ -34,11 +36,32 @@ class Question:
         text: The question, as it is searched.
         gold: Ids of the turns that hold the evidence; never empty.
         category: The kind of question, by which reports are split.
+        where: The filter it is asked with, in its JSON form.
+        mode: The legs that are searched, where a system has none of its own.
     """
 
     text: str
     gold: frozenset[str]
     category: str
+    where: Mapping[str, Any] | None = None
+    mode: Mode = "hybrid"
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A question that turns were found for which are wrong, whatever is right.
+
+    Attributes:
+        text: The question, as it is searched.
+        wrong: Ids of those turns; never empty.
+        where: The filter it is asked with, in its JSON form.
+        mode: See `Question`.
+    """
+
+    text: str
+    wrong: frozenset[str]
+    where: Mapping[str, Any] | None = None
+    mode: Mode = "hybrid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +72,16 @@ class Conversation:
         id: Unique within the data set; the `user_id` its turns are stored under.
         messages: Dictionaries that `Memory.add` accepts, each with an `id`, in order.
         questions: What is asked about it.
+        mistakes: What is asked to see whether past mistakes come back.
+        scope: Whose turns they are where the messages say that themselves, so that a turn may be
+            in several conversations; None stores them under the user `id`.
     """
 
     id: str
     messages: Sequence[Mapping[str, Any]]
     questions: Sequence[Question]
+    mistakes: Sequence[Mistake] = ()
+    scope: Scope | AllScopes | None = None
 
     def contents(self) -> dict[str, str]:
         """Return the text of each turn, captions of what it shared included, by id."""
@@ -86,6 +114,11 @@ class Dataset:
     def questions(self) -> int:
         """How many questions there are in all."""
         return sum(len(conversation.questions) for conversation in self.conversations)
+
+    @property
+    def mistakes(self) -> int:
+        """How many past mistakes are asked for."""
+        return sum(len(conversation.mistakes) for conversation in self.conversations)
 
 
 def add_indexable(

@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.evaluation.metrics import bootstrap_ci
+from agentmem.evaluation.metrics import bootstrap_ci, recall_at, relevance
 
 __all__ = [
+    "REPEATED",
     "Estimate",
     "Figures",
     "Report",
@@ -25,10 +26,12 @@ __all__ = [
     "TableRow",
     "lines",
     "macro_average",
+    "repetition",
     "summarise",
     "system_result",
 ]
 
+REPEATED: Final = "repeated mistakes"  # their heading in a table
 _DIGITS: Final = 6  # of every number in JSON: more would be noise
 
 
@@ -81,6 +84,8 @@ class SystemResult:
             asked first alone shows what that costs.
         rows: Every question with its answer, in the order of the data set.
         macro: Of a router, each measure as the mean over tools of the mean over their queries.
+        repeated: Over past mistakes, the share of the wrong ids that are found again; none where
+            the data set has no mistakes.
     """
 
     name: str
@@ -91,6 +96,7 @@ class SystemResult:
     milliseconds: Mapping[str, float]
     rows: Sequence[Row]
     macro: Mapping[str, Estimate] = field(default_factory=dict)
+    repeated: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class Figures:
         questions: How many questions were asked in each category.
         notes: What the loader dropped or guessed, counted by reason.
         ks: The depths measured.
+        mistakes: How many past mistakes were asked for; see `SystemResult.repeated`.
         systems: Results, the product first.
         passport: The embedding space.
         versions: Of the packages that decide the result.
@@ -127,6 +134,7 @@ class Figures:
     systems: Sequence[SystemResult]
     passport: Mapping[str, Any]
     versions: Mapping[str, str]
+    mistakes: int = 0
 
     def to_dict(self, *, rows: bool = True) -> dict[str, Any]:
         """Return values ready for JSON; `rows=False` leaves the single questions out."""
@@ -146,6 +154,11 @@ class Figures:
                 rows += lines(category, questions=count, results=results)
         overall = {one.name: one.overall for one in self.systems}
         return rows + lines(None, questions=total, results=overall)
+
+    def repetitions(self) -> list[TableRow]:
+        """Return how often past mistakes come back, with every system side by side."""
+        results = {one.name: one.repeated for one in self.systems if one.repeated}
+        return lines(REPEATED, questions=self.mistakes, results=results) if results else []
 
     def failures(self, limit: int | None = None, *, system: str | None = None) -> list[Row]:
         """Return the questions answered worst: lowest recall, then lowest reciprocal rank.
@@ -202,6 +215,8 @@ def system_result(
 
 def summarise(rows: Sequence[Row]) -> dict[str, Estimate]:
     """Average each measure over questions, with intervals that resample the questions."""
+    if not rows:
+        return {}
     names = list(rows[0].metrics)
     values = np.array([[row.metrics[name] for name in names] for row in rows])
     return _estimates(names, values=values)
@@ -212,12 +227,35 @@ def macro_average(rows: Sequence[Row]) -> dict[str, Estimate]:
 
     The mean of an id is over the questions that it is gold of; intervals resample the ids.
     """
+    if not rows:
+        return {}
     names = list(rows[0].metrics)
     by_gold: defaultdict[str, list[list[float]]] = defaultdict(list)
     for row in rows:
         for key in row.gold:
             by_gold[key].append([row.metrics[name] for name in names])
     return _estimates(names, values=np.array([np.mean(one, axis=0) for one in by_gold.values()]))
+
+
+def repetition(
+    answers: Sequence[tuple[frozenset[str], Sequence[str]]], *, ks: Sequence[int]
+) -> dict[str, Estimate]:
+    """Average over past mistakes what share of each one's wrong ids is among the first k again.
+
+    Args:
+        answers: The wrong ids of each, and what was found this time, best first.
+        ks: Depths.
+
+    Returns:
+        `repeated@k` at every depth; nothing without mistakes. Lower is better.
+    """
+    if not answers:
+        return {}
+    values = [
+        [recall_at(relevance(found, wrong), gold=len(wrong), k=k) for k in ks]
+        for wrong, found in answers
+    ]
+    return _estimates([f"repeated@{k}" for k in ks], values=np.array(values))
 
 
 def lines(

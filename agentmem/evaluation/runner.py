@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agentmem.errors import InvalidInput
-from agentmem.evaluation.datasets import Conversation, Dataset, Question
+from agentmem.evaluation.datasets import Conversation, Dataset, Mistake, Question
 from agentmem.evaluation.metrics import measure
-from agentmem.evaluation.report import Report, Row, SystemResult, system_result
+from agentmem.evaluation.report import Report, Row, SystemResult, repetition, system_result
 from agentmem.evaluation.session import depths_of, progress_bar, versions
-from agentmem.evaluation.systems import BASELINES, PRODUCT, Answer, System
+from agentmem.evaluation.systems import BASELINES, PRODUCT, Answer, Query, System
+from agentmem.types import AllScopes, Scope
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from agentmem.protocols import Embedder
 
 __all__ = ["DEFAULT_KS", "evaluate"]
+
+_BATCH: Final = 1000  # turns of one commit where a conversation is a whole user's or store's
 
 DEFAULT_KS: Final = (1, 5, 10, 20, 50)  # 50 for evidence that is dozens of turns long, as QMSum's
 
@@ -81,6 +84,7 @@ def evaluate(
         turns=dataset.turns,
         questions=_by_category(dataset),
         notes=dict(dataset.notes),
+        mistakes=dataset.mistakes,
         ks=depths,
         systems=results,
         passport={"id": passport.id, **asdict(passport)},
@@ -90,7 +94,7 @@ def evaluate(
 
 
 def _check(dataset: Dataset, *, systems: Sequence[System]) -> None:
-    if not dataset.questions:
+    if not (dataset.questions or dataset.mistakes):
         raise InvalidInput(
             f"data set {dataset.name!r} has no questions, so nothing can be measured"
         )
@@ -127,6 +131,8 @@ def _add_all(memory: Memory, *, dataset: Dataset, bar: Progress) -> float:
 
 
 def _add(memory: Memory, *, conversation: Conversation) -> bool:
+    if conversation.scope is not None:
+        return _add_shared(memory, messages=conversation.messages)
     wanted = len(conversation.messages)
     found = memory.count(user_id=conversation.id)
     if found not in (0, wanted):
@@ -139,30 +145,53 @@ def _add(memory: Memory, *, conversation: Conversation) -> bool:
     return not found
 
 
+def _add_shared(memory: Memory, *, messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Add turns that say whose they are; those of an earlier conversation are there already."""
+    for begin in range(0, len(messages), _BATCH):
+        memory.add(list(messages[begin : begin + _BATCH]))
+    return bool(messages)
+
+
 def _ask_all(
     memory: Memory, *, dataset: Dataset, system: System, ks: Sequence[int], bar: Progress
 ) -> SystemResult:
     rows: list[Row] = []
+    again: list[tuple[frozenset[str], Sequence[str]]] = []
     spent: defaultdict[str, list[float]] = defaultdict(list)
     config_id = None
-    task = bar.add_task(f"asking {system.name}", total=dataset.questions)
-    for conversation in dataset.conversations:
-        for question in conversation.questions:
-            started = time.perf_counter()
-            answer = system.ask(memory, question.text, user_id=conversation.id, k=max(ks))
-            spent["total"].append((time.perf_counter() - started) * 1000)
-            for phase, milliseconds in answer.milliseconds.items():
-                spent[phase].append(milliseconds)
-            config_id = answer.config_id
+    total = dataset.questions + dataset.mistakes
+    task = bar.add_task(f"asking {system.name}", total=total)
+    for conversation, question in _each(dataset):
+        query = Query(question.text, _scope(conversation), question.where, question.mode)
+        started = time.perf_counter()
+        answer = system.ask(memory, query, k=max(ks))
+        spent["total"].append((time.perf_counter() - started) * 1000)
+        for phase, milliseconds in answer.milliseconds.items():
+            spent[phase].append(milliseconds)
+        config_id = answer.config_id
+        if isinstance(question, Mistake):
+            again.append((question.wrong, answer.ids))
+        else:
             rows.append(_row(conversation.id, question, answer=answer, ks=ks))
-            bar.advance(task)
-    return system_result(
+        bar.advance(task)
+    result = system_result(
         rows,
         name=system.name,
         about=system.about,
         config_id=config_id,
         milliseconds={phase: median(values) for phase, values in spent.items()},
     )
+    return replace(result, repeated=repetition(again, ks=ks))
+
+
+def _each(dataset: Dataset) -> Iterator[tuple[Conversation, Question | Mistake]]:
+    for conversation in dataset.conversations:
+        yield from ((conversation, question) for question in conversation.questions)
+        yield from ((conversation, mistake) for mistake in conversation.mistakes)
+
+
+def _scope(conversation: Conversation) -> Scope | AllScopes:
+    return Scope(user_id=conversation.id) if conversation.scope is None else conversation.scope
 
 
 def _row(conversation: str, question: Question, *, answer: Answer, ks: Sequence[int]) -> Row:

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from agentmem.ranking import Ranking
 from agentmem.ranking.fusion import reciprocal_rank_fusion, zscore
+from agentmem.types import AllScopes, Mode, Recall, Scope
 
 if TYPE_CHECKING:
     from agentmem.memory import Memory
-    from agentmem.types import Mode, Recall
 
 __all__ = [
     "BASELINES",
     "PRODUCT",
     "Answer",
     "Ask",
+    "Query",
     "System",
     "answer_of",
+    "weighted",
 ]
 
 _DEPTH: Final = 1000  # entries of each list that are fused: beyond, 1/(60 + rank) is noise
@@ -46,10 +48,27 @@ class Answer:
     config_id: str | None = None
 
 
-class Ask(Protocol):
-    """Answers one question from the turns of one user."""
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a system is asked.
 
-    def __call__(self, memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
+    Attributes:
+        text: The question.
+        scope: Whose turns may answer it.
+        where: Only turns that match this filter, in its JSON form.
+        mode: The legs that the product searches.
+    """
+
+    text: str
+    scope: Scope | AllScopes
+    where: Mapping[str, Any] | None = None
+    mode: Mode = "hybrid"
+
+
+class Ask(Protocol):
+    """Answers one question from the turns of one scope."""
+
+    def __call__(self, memory: Memory, query: Query, *, k: int) -> Answer:
         """Return at most k ids, best first."""
         ...
 
@@ -75,25 +94,33 @@ def answer_of(recall: Recall) -> Answer:
     return Answer(ids, dict(recall.milliseconds), recall.config_id)
 
 
-def _product(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
-    return answer_of(memory.search(question, user_id=user_id, k=k))
+def _searched(weights: Ranking | None, mode: Mode | None = None) -> Ask:
+    """Return what asks by these weights and legs; None for the memory's and the query's own."""
 
-
-def _bare(mode: Mode) -> Ask:
-    def ask(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
-        ranking = Ranking.plain()
-        return answer_of(memory.search(question, user_id=user_id, k=k, mode=mode, ranking=ranking))
+    def ask(memory: Memory, query: Query, *, k: int) -> Answer:
+        return answer_of(_search(memory, query, k=k, mode=mode or query.mode, ranking=weights))
 
     return ask
 
 
-_DENSE: Final = _bare("dense")
-_LEXICAL: Final = _bare("lexical")
+def _search(memory: Memory, query: Query, *, k: int, mode: Mode, ranking: Ranking | None) -> Recall:
+    return memory.search(
+        query.text, scope=query.scope, where=query.where, k=k, mode=mode, ranking=ranking
+    )
 
 
-def _rrf(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
-    dense = _DENSE(memory, question, user_id=user_id, k=_DEPTH)
-    lexical = _LEXICAL(memory, question, user_id=user_id, k=_DEPTH)
+def weighted(ranking: Ranking, *, name: str, about: str = "the weights to be tried") -> System:
+    """Return the product with other weights, to be asked beside it."""
+    return System(name, about, _searched(ranking))
+
+
+_DENSE: Final = _searched(Ranking.plain(), "dense")
+_LEXICAL: Final = _searched(Ranking.plain(), "lexical")
+
+
+def _rrf(memory: Memory, query: Query, *, k: int) -> Answer:
+    dense = _DENSE(memory, query, k=_DEPTH)
+    lexical = _LEXICAL(memory, query, k=_DEPTH)
     phases = [*dense.milliseconds, *lexical.milliseconds]
     spent = {
         phase: dense.milliseconds.get(phase, 0.0) + lexical.milliseconds.get(phase, 0.0)
@@ -102,19 +129,18 @@ def _rrf(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
     return Answer(reciprocal_rank_fusion([dense.ids, lexical.ids])[:k], spent)
 
 
-def _zscore(memory: Memory, question: str, *, user_id: str, k: int) -> Answer:
+def _zscore(memory: Memory, query: Query, *, k: int) -> Answer:
     fused: dict[str, float] = {}
     modes: tuple[Mode, ...] = ("dense", "lexical")
     for mode in modes:
-        plain = Ranking.plain()
-        recall = memory.search(question, user_id=user_id, k=_DEPTH, mode=mode, ranking=plain)
+        recall = _search(memory, query, k=_DEPTH, mode=mode, ranking=Ranking.plain())
         standard = zscore(np.array([hit.score for hit in recall], np.float32))
         for hit, score in zip(recall, standard.tolist(), strict=True):
             fused[hit.turn.id] = fused.get(hit.turn.id, 0.0) + score
     return Answer(sorted(fused, key=lambda one: -fused[one])[:k], {})
 
 
-PRODUCT: Final = System("agentmem", "the product's defaults", _product)
+PRODUCT: Final = System("agentmem", "the product's defaults", _searched(None))
 BASELINES: Final = (
     System("dense", "cosine of the embeddings alone", _DENSE),
     System("lexical", "BM25 alone", _LEXICAL),

@@ -15,8 +15,10 @@ from agentmem.errors import InvalidInput
 from agentmem.ingest import Clock, OnConflict, Writer
 from agentmem.memory.parts import Parts
 from agentmem.memory.records import Moment, Records, Where, as_filter, as_moment
+from agentmem.memory.replaying import Replaying
 from agentmem.protocols import Embedder, Reranker, TokenCounter
 from agentmem.ranking import Ranking
+from agentmem.replay.searching import SearchReplayer
 from agentmem.retrieval import Neighbours, Packer, Request, Searcher, hits_for
 from agentmem.scopes import Bound
 from agentmem.storage.resident import Residents
@@ -33,7 +35,7 @@ RESIDENT_BYTES: Final = (
 
 
 @final
-class Memory(Records):
+class Memory(Records, Replaying):
     """A memory of conversations, kept in a folder or a bucket.
 
     Made by `Memory.open`. Several threads may share one; several processes may open the same
@@ -94,22 +96,33 @@ class Memory(Records):
             storage_options=storage_options,
         )
         tracing = Tracing(store.name, content=Content(capture_content, redact))
+        tracing.metrics.observe(store.gauges)
         residents = Residents(store, max_bytes=resident_bytes)
         clock = Clock()
         searcher = Searcher(
             store, residents, embedder=cached, reranker=reranker, now=clock.now, tracing=tracing
         )
         counter = TiktokenCounter() if token_counter is None else token_counter
+        weights = Ranking() if ranking is None else _weights(ranking)
         parts = Parts(
             store=store,
             residents=residents,
             embedder=cached,
-            ranking=Ranking() if ranking is None else _weights(ranking),
+            ranking=weights,
             reranker=reranker,
             tracing=tracing,
             writer=Writer(store, embedder=cached, clock=clock, tracing=tracing),
             searcher=searcher,
             packer=Packer(searcher, counter=counter, tracing=tracing),
+            replayer=SearchReplayer(
+                store,
+                residents,
+                embedder=cached,
+                ranking=weights,
+                reranker=reranker,
+                now=clock.now,
+                tracing=tracing,
+            ),
             administrator=Administrator(store, tracing=tracing),
         )
         return cls(parts, Bound())

@@ -8,6 +8,7 @@ from agentmem.administration import Administrator
 from agentmem.ingest import Writer
 from agentmem.protocols import Embedder, Reranker
 from agentmem.ranking import Ranking
+from agentmem.replay.searching import SearchReplayer
 from agentmem.retrieval import Packer, Searcher
 from agentmem.storage.resident import Residents
 from agentmem.storage.turns import Store
@@ -29,4 +30,5 @@ class Parts:
     writer: Writer
     searcher: Searcher
     packer: Packer
+    replayer: SearchReplayer
     administrator: Administrator

@@ -72,16 +72,11 @@ def order_turns(
         order = top(total, max(k, ranking.rerank_top), mask=question.candidates)
         seen = order[: ranking.rerank_top]
         with current.phase("rerank", model=reranker_name(reranker)) as phase:
+            phase.set({"reranker.model_name": reranker_name(reranker)})
             turns = _Turns(sight, seen, store)
             terms["reranker"], given = turns.reranked(reranker, text, total=total)
             phase.describe(
-                lambda: of_reranking(
-                    text,
-                    phase.content,
-                    model=reranker_name(reranker),
-                    ids=turns.ids,
-                    scores=given,
-                )
+                lambda: of_reranking(text, phase.content, turns=turns.turns, scores=given)
             )
         total = _total(terms, len(sight))
         order = order[np.argsort(-total[order], kind="stable")]
@@ -108,8 +103,7 @@ class _Turns:
         row_ids = sight.columns.head_row[sight.rows[order]].tolist()
         turns = store.turns_by_row(row_ids)
         self._order = order
-        self._turns = [turns[row_id] for row_id in row_ids if row_id in turns]
-        self.ids = [turn.id for turn in self._turns]
+        self.turns = [turns[row_id] for row_id in row_ids if row_id in turns]
 
     def reranked(self, reranker: Reranker, query: str, *, total: Row) -> tuple[Row, Row]:
         """Return what puts them into the reranker's order, above all the others, and its scores.
@@ -118,7 +112,7 @@ class _Turns:
         the worst of these upwards, so that what it did not see stays below.
         """
         row = np.zeros(len(total), np.float32)
-        texts = ["".join(embedding_text(turn)) for turn in self._turns]
+        texts = ["".join(embedding_text(turn)) for turn in self.turns]
         given = np.asarray(reranker.score(query, texts), np.float32)
         if given.shape != (len(texts),) or not np.isfinite(given).all():
             raise InvalidInput(

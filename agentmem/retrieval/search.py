@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,18 @@ from agentmem.errors import InvalidInput
 from agentmem.filters import Filter, to_json
 from agentmem.protocols import Embedder, Reranker
 from agentmem.ranking import Ranking
+from agentmem.ranking.lexical import Postings
 from agentmem.retrieval.hits import Reader
 from agentmem.retrieval.ordering import order_turns, reranker_name
 from agentmem.retrieval.question import Query, read_query
 from agentmem.retrieval.sight import Sight, Sights
 from agentmem.storage.reads import Reads
-from agentmem.storage.resident import Residents
+from agentmem.storage.resident import Columns
 from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_recall
 from agentmem.types import AllScopes, Hit, Mode, Recall, Scope, SearchAsked
 
-__all__ = ["Found", "Request", "Searcher"]
+__all__ = ["Found", "Holding", "Request", "Searcher"]
 
 MODES: Final = ("hybrid", "dense", "lexical")
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -47,6 +48,14 @@ class Request:
     until: datetime | None = None
     where: Filter | None = None
     explain: bool = False
+
+
+class Holding(Protocol):
+    """Holds the columns of a store, as `Residents` do."""
+
+    def columns(self, scope: Scope | AllScopes) -> Columns:
+        """Return the columns of a scope, or of a wider one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,7 @@ class Searcher:
     def __init__(
         self,
         store: Reads,
-        residents: Residents,
+        residents: Holding,
         *,
         embedder: Embedder,
         reranker: Reranker | None,
@@ -150,6 +159,7 @@ class Searcher:
                 cosines = None if vector is None else sight.cosines(vector)
             with current.phase("lexical"):
                 postings = None if request.mode == "dense" else query.postings(sight)
+                current.describe(lambda: _told(postings, candidates, turns=len(sight)))
             question = query.question(
                 sight, cosines=cosines, postings=postings, candidates=candidates, now=now
             )
@@ -214,6 +224,22 @@ def _candidates(sight: Sight, request: Request, *, store: Reads) -> NDArray[np.b
         matching = np.isin(sight.columns.head_row[sight.rows], allowed)
         mask = matching if mask is None else mask & matching
     return mask
+
+
+def _told(
+    postings: Mapping[str, Postings] | None,
+    candidates: NDArray[np.bool_] | None,
+    *,
+    turns: int,
+) -> Attributes:
+    """How many of the candidates hold a term of the query."""
+    if postings is None:
+        return {}
+    holding = np.zeros(turns, np.bool_)  # twenty times faster than to look for distinct rows
+    for rows, _ in postings.values():
+        holding[rows] = True
+    count = int(np.count_nonzero(holding if candidates is None else holding & candidates))
+    return {"agentmem.search.lexical_candidates": count}
 
 
 def _microseconds(moment: datetime) -> int:

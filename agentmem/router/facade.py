@@ -85,11 +85,7 @@ class ToolRouter(Selecting, Learning, Entries, Looking):
         if not isinstance(weights, Routing):
             raise InvalidInput(f"routing={weights!r} is no Routing. Pass Routing(...) or None.")
         content = Content(capture_content, redact)
-        return cls(
-            Parts.assemble(
-                store, embedder=cached, counter=counter, routing=weights, content=content
-            )
-        )
+        return cls(Parts(store, embedder=cached, counter=counter, routing=weights, content=content))
 
     def __enter__(self) -> ToolRouter:
         return self

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from agentmem.router.entries import Where, as_namespace
+from agentmem.errors import InvalidInput
+from agentmem.replay.given import Given, record_from
+from agentmem.router.entries import Where, as_filter, as_namespace
 from agentmem.router.parts import Parts
 from agentmem.router.selecting import as_request
 from agentmem.routing import Label, explain, lint
-from agentmem.types import Calibration, Explanation, LintReport
+from agentmem.types import Calibration, Explanation, LintReport, Replay, SelectionRecord
 
 __all__ = ["Looking"]
 
@@ -118,3 +120,44 @@ class Looking:
             explain=True,
         )
         return explain(request, selector=self._parts.selector)
+
+    def replay(
+        self,
+        record: Given,
+        *,
+        query: str | None = None,
+        where: Where | None = None,
+        history: object = None,
+        memory: object = None,
+        now: bool = False,
+    ) -> Replay:
+        """Run a past selection again: same query, weights and rule, same catalogue and lessons.
+
+        A tool that is not in the catalogue today is named by its id alone.
+
+        Args:
+            record: What `select` returned, its span, the attributes of that span, or a record of
+                it from `agentmem.traces`.
+            query: The query, where content was not recorded.
+            where: The filter, where there was one and content was not recorded.
+            history: The conversation, where there was one and content was not recorded.
+            memory: What was recalled, likewise.
+            now: Whether to ask the same today, and say of each tool that moved why.
+
+        Returns:
+            Whether the same came out, what differs, and why. A version that is no longer kept
+            makes a replay impossible, which is a verdict and no error.
+
+        Raises:
+            InvalidInput: It is no record of a selection, or lacks something that was not given.
+            EmbeddingFailed: The query could not be embedded.
+            StoreError: The store could not be read.
+        """
+        found = record_from(record)
+        if not isinstance(found, SelectionRecord):
+            raise InvalidInput(
+                "this is a search, not a selection of tools. Replay it with Memory.replay()."
+            )
+        return self._parts.replayer.replay(
+            found, query=query, where=as_filter(where), history=history, memory=memory, now=now
+        )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from agentmem.protocols import TokenCounter
-from agentmem.routing.holdings import Sight
+from agentmem.routing.sight import Sight
 
 __all__ = ["Budget"]
 

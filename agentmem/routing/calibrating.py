@@ -22,10 +22,11 @@ from agentmem.ranking.tools.conformal import (
 )
 from agentmem.ranking.tools.scaling import IDENTITY, fit_scale, fit_temperature
 from agentmem.ranking.tools.score import Ranked
-from agentmem.routing.holdings import Holdings, Sight
+from agentmem.routing.holdings import Holdings
 from agentmem.routing.labels import check_alpha, places_of, read_labelled
 from agentmem.routing.lessons import LessonLog, concerns
 from agentmem.routing.selector import Selector
+from agentmem.routing.sight import Sight
 from agentmem.routing.thresholds import Fit, Thresholds
 from agentmem.storage.tool_store import ToolStore
 from agentmem.telemetry import Tracing

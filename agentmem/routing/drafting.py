@@ -20,8 +20,8 @@ from agentmem.ranking.tools.coverage import smallest_covering
 from agentmem.ranking.tools.score import Ranked
 from agentmem.routing.budget import Budget
 from agentmem.routing.evidence import evidence
-from agentmem.routing.holdings import Sight
 from agentmem.routing.question import Question
+from agentmem.routing.sight import Sight
 from agentmem.routing.thresholds import InForce
 from agentmem.types import ToolMatch
 

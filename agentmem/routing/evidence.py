@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from agentmem.ranking.tools.score import Ranked
-from agentmem.routing.holdings import Sight
 from agentmem.routing.question import Question
+from agentmem.routing.sight import Sight
 from agentmem.types import ToolEvidence
 
 __all__ = ["evidence"]

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.held_out import FEWEST, Comparison, compare
-from agentmem.ranking.tools.usage import Observations
-from agentmem.routing.holdings import Holdings, Sight
+from agentmem.ranking.tools.observations import Observations
+from agentmem.routing.holdings import Holdings
 from agentmem.routing.lessons import Row, active, counted, ids, unchecked
 from agentmem.routing.observing import Taught
+from agentmem.routing.sight import Sight
 from agentmem.storage.lesson_schema import Observation
 
 __all__ = ["UNGUARDED", "Guard", "Verdict"]
@@ -158,7 +159,7 @@ def _columns(taught: Taught, *, vectors: NDArray[np.float32], sight: Sight) -> O
         terms=[one.lexemes for one in seen],
         owners=np.array([_place(one, of=taught.namespace, sight=sight) for one in seen], np.int64),
         labels=np.array([one.label for one in seen], np.int8),
-        weights=np.ones(len(seen), np.float32),
+        weights=np.ones(len(seen)),
         queries=[one.query for one in seen],
     )
 

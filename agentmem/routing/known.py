@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from agentmem.ranking.tools.co_use import CoUse
 from agentmem.ranking.tools.config import Routing
-from agentmem.ranking.tools.usage import Observations, checkpoint
+from agentmem.ranking.tools.observations import Observations
+from agentmem.ranking.tools.usage import checkpoint
 from agentmem.routing.lessons import Row
 from agentmem.routing.shelf import Shelf
 from agentmem.storage.arrow import matrix, strings
@@ -120,10 +121,8 @@ def _or_nowhere(place: int | None) -> int:
     return -1 if place is None else place
 
 
-def _decay(days: NDArray[np.float64], half_life: float) -> Floats:
-    if not half_life:
-        return np.ones(len(days), np.float32)
-    weights: Floats = np.exp2(-days / half_life).astype(np.float32)
+def _decay(days: NDArray[np.float64], half_life: float) -> NDArray[np.float64]:
+    weights: NDArray[np.float64] = np.exp2(-days / half_life) if half_life else np.ones(len(days))
     return weights
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from agentmem.checks import identifier
-from agentmem.errors import InvalidInput
+from agentmem.errors import InvalidInput, VersionGone
 from agentmem.storage.lessons import Lessons
 from agentmem.types import Lesson
 
@@ -131,15 +131,29 @@ class LessonLog:
         self._version: int | None = None
         self._known: Sequence[Row] = ()
 
-    @property
-    def version(self) -> int:
-        """Version of the table that `current` read last; 0 while there is no table."""
-        return self._version or 0
-
     def current(self) -> Sequence[Row]:
         """Return every lesson as of now, in order of id; the same object while there is no more."""
+        return self.newest()[1]
+
+    def newest(self) -> tuple[int, Sequence[Row]]:
+        """Return the version of the table, 0 while there is none, and the lessons there are."""
         with self._lock:
             self._version, new = self._stored.lessons_since(self._version)
             if new:
                 self._known = sorted([*self._known, *new], key=lambda one: str(one["id"]))
-            return self._known
+            return self._version, self._known
+
+    def at(self, version: int) -> Sequence[Row]:
+        """Return the lessons that were there at a version of the table, in order of id.
+
+        Raises:
+            VersionGone: There is none of that number yet: it is of another store.
+        """
+        newest, _ = self.newest()
+        if version > newest:
+            raise VersionGone(
+                f"the store's lessons never had a version {version}; the newest is {newest}. "
+                "Repair: check that this is the right store.",
+                version=version,
+            )
+        return self._stored.lessons_at(version)

@@ -19,8 +19,8 @@ from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.conformal import lower_bound
 from agentmem.ranking.tools.guard import leave_one_out
 from agentmem.ranking.tools.twins import Pairs, twins
-from agentmem.routing.holdings import Sight
 from agentmem.routing.rules import findings
+from agentmem.routing.sight import Sight
 from agentmem.types import Collision, Confusion, LintIssue, LintReport
 
 __all__ = ["lint"]

@@ -97,7 +97,7 @@ def lesson_span(tracing: Tracing) -> Iterator[tuple[Current, Callable[[Lesson], 
             current.set(
                 {
                     "agentmem.router.namespace": lesson.namespace,
-                    "agentmem.lesson.id": lesson.id,
+                    "agentmem.lesson.id": lesson.id or None,  # of what was stored
                     "agentmem.lesson.kind": lesson.kind,
                     "agentmem.lesson.applied": lesson.applied,
                     "agentmem.lesson.observations": lesson.observations,

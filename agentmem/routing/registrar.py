@@ -181,9 +181,8 @@ class Registrar:
 
             def report(change: CatalogueChange) -> CatalogueChange:
                 counted = ("added", "changed", "unchanged", "removed")
-                current.set(
-                    {f"agentmem.router.{what}": len(getattr(change, what)) for what in counted}
-                )
+                counts = {f"agentmem.router.{what}": len(getattr(change, what)) for what in counted}
+                current.set({**counts, "agentmem.dry_run": change.dry_run})
                 return change
 
             yield current, report

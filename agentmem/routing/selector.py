@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,14 @@ from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.score import Need, Ranked, rank
 from agentmem.routing.budget import Budget
 from agentmem.routing.drafting import AUTO, Ask, Depth, Draft
-from agentmem.routing.holdings import Holdings, Sight
 from agentmem.routing.question import Conversation, Question, read_conversation, read_question
-from agentmem.routing.thresholds import InForce, Thresholds
+from agentmem.routing.sight import Sight
+from agentmem.routing.thresholds import InForce
 from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_selection
 from agentmem.types import Selection, SelectionAsked
 
-__all__ = ["Depth", "Request", "Selector"]
+__all__ = ["Depth", "Request", "Rules", "Selector", "Sights"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -49,6 +49,23 @@ class Request:
     memory: object = None
     exclude: Collection[str] = ()
     explain: bool = False
+    conversation: Conversation | None = None  # read already, in place of history and memory
+
+
+class Sights(Protocol):
+    """Gives what selections see: `Holdings` the newest state, a replay a past one."""
+
+    def current(self) -> Sight:
+        """Return it."""
+        ...
+
+
+class Rules(Protocol):
+    """Gives what selections abstain by: `Thresholds` what is in force, a replay what was."""
+
+    def current(self, namespace: str | None, *, fingerprint: str) -> InForce:
+        """Return it; see `Thresholds.current`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +91,10 @@ class Selector:
 
     def __init__(
         self,
-        holdings: Holdings,
+        holdings: Sights,
         *,
         embedder: Embedder,
-        thresholds: Thresholds,
+        thresholds: Rules,
         budget: Budget,
         routing: Routing,
         tracing: Tracing,
@@ -113,7 +130,7 @@ class Selector:
             _Asked(
                 one,
                 read_question(one.query),
-                read_conversation(one.history, one.memory),
+                one.conversation or read_conversation(one.history, one.memory),
             )
             for one in requests
         ]
@@ -251,17 +268,12 @@ class Selector:
         return SelectionAsked(
             k=request.k,
             routing=asdict(self._routing),
-            rule={
-                "threshold": rule.calibration.threshold,
-                "slope": rule.scale.slope,
-                "intercept": rule.scale.intercept,
-                "temperature": rule.temperature,
-            },
+            rule=rule.rule,
             learnt_at=EPOCH + timedelta(microseconds=sight.learnt_at),
             fits_version=sight.fits_version,
             texts=asked.conversation.texts,
             used=asked.conversation.used,
-            exclude=tuple(request.exclude),
+            exclude=tuple(sorted(request.exclude)),
             max_tokens=request.max_tokens,
             where=None if request.where is None else to_json(request.where),
             store=self._tracing.store,

@@ -20,7 +20,7 @@ from agentmem.errors import InvalidInput
 from agentmem.protocols import Embedder
 from agentmem.routing.batches import in_slices
 from agentmem.routing.guarding import UNGUARDED, Guard, Verdict
-from agentmem.routing.holdings import Holdings, Sight
+from agentmem.routing.holdings import Holdings
 from agentmem.routing.lessons import Row, as_lesson
 from agentmem.routing.observing import (
     Place,
@@ -31,6 +31,7 @@ from agentmem.routing.observing import (
 )
 from agentmem.routing.recording import Recorder, lesson_span
 from agentmem.routing.roster import Roster
+from agentmem.routing.sight import Sight
 from agentmem.storage.lesson_schema import RIGHT, Observation
 from agentmem.storage.tool_store import ToolStore
 from agentmem.telemetry import Current, Tracing

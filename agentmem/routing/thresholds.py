@@ -25,6 +25,7 @@ __all__ = ["Fit", "InForce", "Thresholds"]
 
 EVERYWHERE: Final = "*"  # no namespace may be mistaken for it: see `_key`
 REREAD_SECONDS: Final = 1.0  # how late another process's calibration may come into force
+RULE: Final = ("threshold", "slope", "intercept", "temperature")
 REMEMBERED: Final = 1_024  # namespaces: tenants come and go
 
 
@@ -70,6 +71,33 @@ class InForce:
     calibration: Calibration
     scale: Scale
     temperature: float
+
+    @property
+    def rule(self) -> dict[str, float]:
+        """The numbers of it, by name: enough to abstain in the same way again."""
+        scale = self.scale
+        numbers = (self.calibration.threshold, scale.slope, scale.intercept, self.temperature)
+        return dict(zip(RULE, numbers, strict=True))
+
+    @classmethod
+    def of_rule(cls, rule: Mapping[str, float], *, calibrated: bool) -> InForce:
+        """Return what has these numbers, as `rule` gives them.
+
+        Args:
+            rule: By name.
+            calibrated: Whether they came from a calibration.
+
+        Raises:
+            KeyError: One of them is missing.
+            ValueError: One of them is no number.
+        """
+        told = {name: float(rule[name]) for name in RULE}
+        reason = "the rule of a past selection"
+        return cls(
+            _promising_nothing(told["threshold"], reason, valid=calibrated),
+            Scale(told["slope"], told["intercept"]),
+            told["temperature"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,20 +214,27 @@ class Thresholds:
         return self._default(reason, at=stored.at)
 
     def _default(self, reason: str, *, at: datetime | None = None) -> Calibration:
-        return Calibration(
-            alpha=1.0,
-            threshold=self._routing.threshold,
-            queries=0,
-            unanswerable=0,
-            upper_bound=1.0,
-            refused=None,
-            auroc=None,
-            valid=False,
-            reason=reason,
-            realised=None,
-            observed=0,
-            at=at,
-        )
+        return _promising_nothing(self._routing.threshold, reason, at=at)
+
+
+def _promising_nothing(
+    threshold: float, reason: str, *, valid: bool = False, at: datetime | None = None
+) -> Calibration:
+    """Return a threshold of which no more is known."""
+    return Calibration(
+        alpha=1.0,
+        threshold=threshold,
+        queries=0,
+        unanswerable=0,
+        upper_bound=1.0,
+        refused=None,
+        auroc=None,
+        valid=valid,
+        reason=reason,
+        realised=None,
+        observed=0,
+        at=at,
+    )
 
 
 def _holding(stored: _Stored) -> Calibration:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from agentmem.storage.opening import Opened
 from agentmem.storage.quoting import literal
 from agentmem.storage.rows import PRIMARY_KEY, TIMES
 
-__all__ = ["Fits"]
+__all__ = ["Fits", "KeptFit"]
 
 FITS: Final = "tool_fits"
 KEEP: Final = "keep a fit"
@@ -34,6 +34,20 @@ COLUMNS: Final[list[pa.Field[Any]]] = [
 ]
 
 
+class KeptFit(NamedTuple):
+    """A matrix that is kept, one row a tool.
+
+    Attributes:
+        tools: Their keys.
+        matrix: Shape (len(tools), C).
+        version: Of the table, which holds it; 0 where it could not be kept.
+    """
+
+    tools: list[str]
+    matrix: NDArray[np.float32]
+    version: int
+
+
 class Fits:
     """The fits of a store, of which only the newest is kept. Safe for several threads."""
 
@@ -43,17 +57,8 @@ class Fits:
             opened, table=FITS, holding="fits", schema=pa.schema(COLUMNS), guard=guard
         )
 
-    @property
-    def version(self) -> int:
-        """Version of the newest commit, by whichever process; 0 while there is none."""
-        with suppress(StoreError):
-            return self._table.version
-        return 0
-
-    def get(
-        self, fit_id: str, *, at: int | None = None
-    ) -> tuple[list[str], NDArray[np.float32]] | None:
-        """Return the keys of tools and the matrix kept under an id, one row a tool, or None.
+    def get(self, fit_id: str, *, at: int | None = None) -> KeptFit | None:
+        """Return what is kept under an id, or None.
 
         None as well where it cannot be read: what cannot be read is made anew.
 
@@ -65,25 +70,28 @@ class Fits:
             handle = (self._table if at is None else self._table.at(at)).found()
             if handle is None:
                 return None
-            with handle.reading() as table:
+            with handle.pinned() as table:
                 query = table.search().where(f"id = {literal(fit_id)}").select(["tools", "matrix"])
-                found = query.to_arrow()
+                found, version = query.to_arrow(), int(table.version)
             if found.num_rows:
                 tools: list[str] = found["tools"][0].as_py()
                 flat = np.frombuffer(found["matrix"][0].as_py(), np.float32)
-                return (tools, flat.reshape(len(tools), -1)) if tools else None
+                return KeptFit(tools, flat.reshape(len(tools), -1), version) if tools else None
         return None
 
-    def put(self, fit_id: str, matrix: NDArray[np.float32], *, tools: Sequence[str]) -> None:
+    def put(self, fit_id: str, matrix: NDArray[np.float32], *, tools: Sequence[str]) -> int:
         """Keep a matrix, one row a tool, in the place of all others, if the store can be written.
 
         Args:
             fit_id: Of what it is of.
             matrix: Shape (len(tools), C).
             tools: Keys of the tools.
+
+        Returns:
+            The version of the table that holds it; 0 where it could not be kept.
         """
         if self._guard.read_only:
-            return
+            return 0
         columns: dict[str, list[Any]] = {
             "id": [fit_id],
             "made_at": [datetime.now(timezone.utc)],
@@ -92,9 +100,10 @@ class Fits:
         }
         row = pa.table(columns, pa.schema(COLUMNS))
 
-        def replace(table: Table) -> None:
+        def replace(table: Table) -> int:
             merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-            merge.when_not_matched_by_source_delete().execute(row)
+            return int(merge.when_not_matched_by_source_delete().execute(row).version)
 
         with suppress(StoreError):
-            self._table.made(KEEP).commit(replace, action=KEEP)
+            return self._table.made(KEEP).commit(replace, action=KEEP)
+        return 0

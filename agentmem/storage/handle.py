@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final, TypeVar, cast
 
 from lancedb.table import Table
@@ -26,6 +27,7 @@ T = TypeVar("T")
 COMPACT_AFTER: Final = 50  # commits of this handle: each adds 0.1 ms to a read, and a manifest
 ROWS_A_COMMIT: Final = 1_000  # rewriting that many costs about 5 ms, which each commit may owe
 SMALL_FRAGMENTS: Final = 50  # left behind by processes that come, write once and go
+MARGIN: Final = timedelta(minutes=10)  # LanceDB takes the age once it has compacted, which lasts
 GONE: Final = "no longer exists"  # how LanceDB says that a version was cleaned up
 
 
@@ -168,8 +170,12 @@ class Handle:
                 self._optimize(table)
 
     def _optimize(self, table: Table) -> None:
-        """Merge fragments, and drop the versions that are older than the store keeps them."""
-        table.optimize(cleanup_older_than=kept_for(self._opened))
+        """Merge fragments, and drop the versions that were not in force as long as they are kept.
+
+        LanceDB counts from when a version was made. One that is a month old may have been read a
+        minute ago, and is to be kept from when the next one took its place.
+        """
+        table.optimize(cleanup_older_than=_age_in_force(table, window=kept_for(self._opened)))
 
     def _is_due(self) -> bool:
         """Count a commit, and say whether compaction has been earned."""
@@ -185,6 +191,14 @@ class Handle:
         with suppress(StoreError), self.reading("count rows") as table:
             return bool(table.count_rows() <= commits * ROWS_A_COMMIT)
         return False
+
+
+def _age_in_force(table: Table, *, window: timedelta) -> timedelta:
+    """Return the age of the version that was the newest one when a window until now began."""
+    now = datetime.now(timezone.utc)
+    made = (one["timestamp"].astimezone(timezone.utc) for one in table.list_versions())
+    before = [at for at in made if at <= now - window]  # naive local times, as LanceDB tells them
+    return now - max(before) + MARGIN if before else window
 
 
 def _gone(uri: str, reading: str, version: int) -> VersionGone:

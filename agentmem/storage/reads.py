@@ -69,6 +69,15 @@ class Reads:
                 self._past[version] = past
         return past
 
+    def check_kept(self, version: int) -> None:
+        """Refuse a version that is no longer kept, even where it was read a moment ago.
+
+        Raises:
+            VersionGone: It is no longer kept, or there is none of that number yet.
+            StoreError: The store could not be read.
+        """
+        self._handle.at(version)
+
     @property
     def version(self) -> int:
         """Version of the newest commit, by whichever process."""

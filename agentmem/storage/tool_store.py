@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from agentmem.storage.catalogue import Catalogue
 from agentmem.storage.fits import Fits
+from agentmem.storage.gauges import Gauges
 from agentmem.storage.guard import Guard
 from agentmem.storage.lessons import Lessons
 from agentmem.storage.meta import Meta
@@ -29,11 +30,13 @@ class ToolStore:
         lessons: What was learnt about them.
         fits: What is dear to compute of them.
         meta: Values by name, such as calibrations.
+        gauges: What dashboards ask of it.
     """
 
     def __init__(self, opened: Opened, *, read_only: bool) -> None:
         self._opened = opened
         self._guard = Guard(opened.uri, read_only=read_only)
+        self.gauges = Gauges(opened, guard=self._guard)
         self.catalogue = Catalogue(opened, guard=self._guard)
         self.lessons = Lessons(opened, guard=self._guard)
         self.fits = Fits(opened, guard=self._guard)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from agentmem.filters import Filter
+from agentmem.storage.gauges import Gauges
 from agentmem.storage.guard import Guard
 from agentmem.storage.handle import Handle
 from agentmem.storage.keyed import insert_absent, replace_keyed
@@ -26,11 +27,16 @@ __all__ = ["Store"]
 
 
 class Store(Reads):
-    """A store of turns. Safe for several threads; any number of processes may open the same."""
+    """A store of turns. Safe for several threads; any number of processes may open the same.
+
+    Attributes:
+        gauges: What dashboards ask of it.
+    """
 
     def __init__(self, opened: Opened, *, read_only: bool) -> None:
         self._guard = Guard(opened.uri, read_only=read_only)
         self._table = Handle(opened, table=opened.table, holding="turns", guard=self._guard)
+        self.gauges = Gauges(opened, guard=self._guard)
         super().__init__(self._table, opened)
 
     @classmethod

@@ -7,11 +7,12 @@ call: what could not be redacted is not recorded.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from agentmem.telemetry.passing import passed_over
 
 __all__ = ["MOST_CHARACTERS", "Content", "Redact", "captured_by_environment"]
 
@@ -20,8 +21,6 @@ Redact: TypeAlias = Callable[[str], str]
 VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 ON: Final = ("true", "1", "span_only", "span_and_event")  # the first two: of older conventions
 MOST_CHARACTERS: Final = 2_000  # of a document; dashboards show no more, and collectors cut it
-
-logger = logging.getLogger("agentmem")
 
 
 def captured_by_environment() -> bool:
@@ -55,7 +54,7 @@ class Content:
         try:
             redacted: object = self.redact(text)
         except Exception as error:  # noqa: BLE001 - whatever a hook raises, the call goes on
-            logger.warning("the redaction hook raised %s; a text is left out", type(error).__name__)
+            passed_over("the redaction hook failed, and what it saw is left out", error)
             return None
         return redacted if isinstance(redacted, str) else None
 

@@ -22,7 +22,7 @@ __all__ = [
     "SpanSpec",
 ]
 
-GEN_AI_CONVENTIONS: Final = "1.41.0"  # the release that brought gen_ai.memory.*
+GEN_AI_CONVENTIONS: Final = "1.42.0-dev"  # of semantic-conventions-genai: not released yet
 OPENINFERENCE_CONVENTIONS: Final = "0.1.42"  # of openinference-semantic-conventions
 
 Operation: TypeAlias = Literal[

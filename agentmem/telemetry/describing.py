@@ -6,9 +6,9 @@ Everything that a replay needs is here: versions, weights, scope, ids and scores
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Final
+from typing import Any, Final
 
 from agentmem.telemetry.content import Content
 from agentmem.telemetry.spans import Attribute, as_json
@@ -18,6 +18,7 @@ __all__ = [
     "MAX_DOCUMENTS",
     "MAX_TERMS",
     "of_context",
+    "of_filter",
     "of_query",
     "of_recall",
     "of_reranking",
@@ -34,10 +35,15 @@ Described = dict[str, "Attribute | None"]
 def of_query(query: str, content: Content, *, names: Sequence[str]) -> Described:
     """A query under the names that the conventions have for it; marked where it was redacted."""
     allowed = content.text(query)
-    told: Described = dict.fromkeys(names, allowed)
-    if allowed is not None and allowed != query:
-        told["agentmem.content.redacted"] = True
-    return told
+    return dict.fromkeys(names, allowed) | _redacted(query, allowed)
+
+
+def of_filter(where: Mapping[str, Any] | None, content: Content) -> Described:
+    """Whether a filter narrowed a retrieval, and which; marked where it was redacted."""
+    text = None if where is None else as_json(where)
+    allowed = None if text is None else content.text(text)
+    told: Described = {"agentmem.filtered": where is not None, "agentmem.filter": allowed}
+    return told | _redacted(text, allowed)
 
 
 def of_recall(recall: Recall, content: Content) -> Described:
@@ -52,24 +58,21 @@ def of_recall(recall: Recall, content: Content) -> Described:
         "agentmem.search.until": _iso(asked.until),
         "agentmem.search.asked_at": _iso(asked.at),
         "agentmem.search.reranker": asked.reranker,
-        "agentmem.filtered": asked.where is not None,
-        "agentmem.filter": None if asked.where is None else content.text(as_json(asked.where)),
         "agentmem.table.version": recall.table_version,
         "agentmem.passport.id": recall.passport_id,
         "agentmem.ranking.id": recall.config_id,
         "agentmem.ranking.config": as_json(asked.ranking),
     }
+    told |= of_filter(asked.where, content)
     told |= of_query(recall.query, content, names=["input.value", "gen_ai.memory.query.text"])
     told |= _scores([hit.score for hit in recall])
     if content.is_on:
         told["gen_ai.memory.records"] = _records((h.turn for h in recall[:MAX_DOCUMENTS]), content)
-    for place, hit in enumerate(recall[:MAX_DOCUMENTS]):
-        prefix = f"retrieval.documents.{place}.document."
-        told[prefix + "id"] = hit.turn.id
-        told[prefix + "score"] = hit.score
-        told[prefix + "content"] = content.short(hit.turn.content)
-        if place < MAX_TERMS:
-            told[prefix + "metadata"] = as_json({"terms": hit.terms})
+    told |= _documents(
+        (hit.turn.id, hit.score, content.short(hit.turn.content)) for hit in recall[:MAX_DOCUMENTS]
+    )
+    for place, hit in enumerate(recall[:MAX_TERMS]):
+        told[f"retrieval.documents.{place}.document.metadata"] = as_json({"terms": hit.terms})
     return told
 
 
@@ -87,11 +90,8 @@ def of_selection(selection: Selection, content: Content) -> Described:
         "agentmem.router.used": list(asked.used) or None,
         "agentmem.router.told": len(asked.texts),
         "agentmem.router.texts": [t for t in texts if t is not None] if _whole(texts) else None,
-        "agentmem.filtered": asked.where is not None,
-        "agentmem.filter": None if asked.where is None else content.text(as_json(asked.where)),
         "agentmem.router.chosen": selection.names[:MAX_DOCUMENTS],
         "agentmem.router.abstained": selection.abstained,
-        "agentmem.router.reason": content.text(selection.reason) if selection.reason else None,
         "agentmem.router.confidence": selection.confidence,
         "agentmem.router.threshold": selection.threshold,
         "agentmem.router.calibrated": selection.calibrated,
@@ -107,22 +107,24 @@ def of_selection(selection: Selection, content: Content) -> Described:
         "agentmem.routing.id": selection.config_id,
         "agentmem.routing.config": as_json(asked.routing),
     }
+    told |= of_filter(asked.where, content)
     told |= of_query(selection.query, content, names=["input.value", "gen_ai.retrieval.query.text"])
-    if any(text != said for text, said in zip(texts, asked.texts, strict=True) if text is not None):
-        told["agentmem.content.redacted"] = True
+    if selection.reason and told["input.value"] == selection.query:
+        # it quotes words one by one, where a redaction hook may look for several together
+        told["agentmem.router.reason"] = content.text(selection.reason)
+    for said, allowed in zip(asked.texts, texts, strict=True):
+        told |= _redacted(said, allowed)
     told |= _scores([match.score for match in selection.candidates])
-    documents = []
-    for place, match in enumerate(selection.candidates[:MAX_DOCUMENTS]):
-        prefix, name = f"retrieval.documents.{place}.document.", _tool_id(match.tool)
-        documents.append({"id": name, "score": match.score})
-        told[prefix + "id"] = name
-        told[prefix + "score"] = match.score
-        told[prefix + "content"] = content.short(match.tool.description)
-        if place < MAX_TERMS:
-            told[prefix + "metadata"] = as_json(
-                {"terms": match.terms, "probability": match.probability}
-            )
-    told["gen_ai.retrieval.documents"] = as_json(documents) if content.is_on else None
+    seen = [(_tool_id(m.tool), m.score, m.tool) for m in selection.candidates[:MAX_DOCUMENTS]]
+    told |= _documents((one, score, content.short(t.description)) for one, score, t in seen)
+    for place, match in enumerate(selection.candidates[:MAX_TERMS]):
+        told[f"retrieval.documents.{place}.document.metadata"] = as_json(
+            {"terms": match.terms, "probability": match.probability}
+        )
+    if content.is_on:
+        told["gen_ai.retrieval.documents"] = as_json(
+            [{"id": one, "score": score} for one, score, _ in seen]
+        )
     return told
 
 
@@ -145,25 +147,44 @@ def of_turns(turns: Sequence[Turn], content: Content) -> Described:
 
 
 def of_reranking(
-    query: str, content: Content, *, model: str, ids: Sequence[str], scores: Iterable[float]
+    query: str, content: Content, *, turns: Sequence[Turn], scores: Iterable[float]
 ) -> Described:
     """What a reranker read, and its scores, best first."""
     told: Described = {
-        "reranker.model_name": model,
-        "reranker.top_k": len(ids),
+        "reranker.top_k": len(turns),
         "reranker.query": content.text(query),
     }
-    ranked = sorted(zip(scores, ids, strict=True), reverse=True)[:MAX_DOCUMENTS]
-    for place, (score, one) in enumerate(ranked):
+    read = zip(scores, turns, strict=True)
+    ranked = sorted(read, key=lambda scored: scored[0], reverse=True)[:MAX_DOCUMENTS]
+    for place, (score, turn) in enumerate(ranked):
         prefix = f"reranker.output_documents.{place}.document."
-        told |= {prefix + "id": one, prefix + "score": float(score)}
+        told |= {prefix + "id": turn.id, prefix + "score": float(score)}
+        told[prefix + "content"] = content.short(turn.content)
     return told
 
 
-def _records(turns: Iterable[Turn], content: Content) -> str:
+def _documents(found: Iterable[tuple[str, float, str | None]]) -> Described:
+    """Documents one by one, as Phoenix shows them, and as one output, as MLflow and Langfuse do."""
+    told: Described = {}
+    output = []
+    for place, (one, score, text) in enumerate(found):
+        prefix = f"retrieval.documents.{place}.document."
+        told |= {prefix + "id": one, prefix + "score": score, prefix + "content": text}
+        if text is not None:
+            output.append({"id": one, "page_content": text, "metadata": {"score": score}})
+    return told | {"output.value": as_json(output) if output else None}
+
+
+def _records(turns: Iterable[Turn], content: Content) -> str | None:
     """Turns as the conventions want memory records: JSON, with the content of each."""
     records = ({"id": turn.id, "content": content.short(turn.content)} for turn in turns)
-    return as_json([record for record in records if record["content"] is not None])
+    allowed = [record for record in records if record["content"] is not None]
+    return as_json(allowed) if allowed else None
+
+
+def _redacted(text: str | None, allowed: str | None) -> Described:
+    """The mark of a text that the redaction hook changed."""
+    return {} if allowed is None or allowed == text else {"agentmem.content.redacted": True}
 
 
 def _scores(scores: Sequence[float]) -> Described:

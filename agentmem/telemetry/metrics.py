@@ -1,26 +1,32 @@
-"""The instruments: durations, results, scores, abstentions, tokens, embeddings, sizes.
+"""What is measured of operations: durations, results, scores, abstentions, tokens, embeddings.
 
-Measured inside the spans they belong to, so that an SDK can keep exemplars. No scope, id or text
-is ever an attribute of a measurement: metrics are kept by the combination of their attributes.
+Measured inside the spans they belong to, so that an SDK can keep exemplars. A provider that the
+application installs later is picked up by the next measurement. Whatever goes wrong is logged
+once and passed over: telemetry never fails a call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache, partial
+from typing import Final, TypeAlias
 
 from opentelemetry import metrics
-from opentelemetry.metrics import Histogram, Meter, MeterProvider, NoOpMeterProvider
+from opentelemetry.metrics import Meter, MeterProvider, NoOpMeterProvider
 
 from agentmem.telemetry.conventions import OPERATIONS
+from agentmem.telemetry.instruments import INSTRUMENTS, Instrument
+from agentmem.telemetry.passing import passed_over
+from agentmem.telemetry.stores import ObservedStore, observations, observe
 
 __all__ = ["Metrics"]
 
+Told: TypeAlias = Mapping[str, str | bool]
+Record: TypeAlias = Callable[[float, Told], None]
+
 NAME: Final = "agentmem"
-SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-COUNTS: Final = (0, 1, 2, 5, 10, 20, 50, 100, 500, 1_000, 10_000)
-SCORES: Final = (-1, 0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)  # sums of standard deviations
-TOKENS: Final = (0, 100, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 64_000, 256_000)
+PROVIDERS: Final = 4  # an application has one, and there is the one for silence
+SILENCE: Final = NoOpMeterProvider()
 
 
 class Metrics:
@@ -31,37 +37,34 @@ class Metrics:
     """
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
-        meter = metrics.get_meter(NAME, meter_provider=provider)
-        self.meter = meter
-        # named as the conventions name it, so that dashboards for GenAI clients show it
-        self._operation = _seconds(meter, "gen_ai.client.operation.duration", "of an operation")
-        self._phase = _seconds(meter, "agentmem.phase.duration", "of a phase of an operation")
-        self._results = _histogram(meter, "agentmem.results", "{result}", "found", COUNTS)
-        self._top = _histogram(meter, "agentmem.top_score", "1", "score of the best", SCORES)
-        self._margin = _histogram(meter, "agentmem.margin", "1", "best minus second", SCORES)
-        self._tokens = _histogram(meter, "agentmem.tokens", "{token}", "packed or saved", TOKENS)
-        self._abstained = meter.create_counter(
-            "agentmem.abstentions", unit="{selection}", description="selections that chose nothing"
-        )
-        self._embedded = meter.create_counter(
-            "agentmem.embeddings", unit="{text}", description="texts embedded, or remembered"
-        )
+        self._provider = provider
 
     @classmethod
     def silent(cls) -> Metrics:
         """Return one that measures nothing."""
-        return cls(NoOpMeterProvider())
+        return cls(SILENCE)
+
+    def observe(self, store: ObservedStore) -> None:
+        """Let gauges read an open store, for as long as somebody else holds it."""
+        if self._provider is SILENCE:
+            return
+        observe(store)
+        try:
+            self._recorders()
+        except Exception as error:  # noqa: BLE001 - whatever a provider raises, the store opens
+            passed_over("gauges could not be made", error)
 
     def operation(self, operation: str, *, seconds: float, error_type: str | None) -> None:
         """Measure an operation that ended, well or not."""
-        spec = OPERATIONS.get(operation)  # type: ignore[call-overload]
-        known = spec.gen_ai if spec is not None and spec.gen_ai else operation
-        told = {"gen_ai.operation.name": known}
-        self._operation.record(seconds, told | ({"error.type": error_type} if error_type else {}))
+        told = {"gen_ai.operation.name": _conventional(operation)}
+        if error_type is not None:
+            told["error.type"] = error_type
+        self._tell("gen_ai.client.operation.duration", seconds, told)
 
     def phase(self, operation: str, phase: str, *, seconds: float) -> None:
         """Measure a phase that ended."""
-        self._phase.record(seconds, {"agentmem.operation": operation, "agentmem.phase": phase})
+        told = {"agentmem.operation": operation, "agentmem.phase": phase}
+        self._tell("agentmem.phase.duration", seconds, told)
 
     def found(self, operation: str, *, scores: tuple[float, ...], results: int) -> None:
         """Measure what a retrieval found.
@@ -71,36 +74,71 @@ class Metrics:
             scores: Of the best results, best first.
             results: How many there were.
         """
-        told: Mapping[str, str] = {"agentmem.operation": operation}
-        self._results.record(results, told)
+        told = {"agentmem.operation": operation}
+        self._tell("agentmem.results", results, told)
         if scores:
-            self._top.record(scores[0], told)
+            self._tell("agentmem.top_score", scores[0], told)
         if len(scores) > 1:
-            self._margin.record(scores[0] - scores[1], told)
+            self._tell("agentmem.margin", scores[0] - scores[1], told)
 
     def abstained(self, *, calibrated: bool) -> None:
         """Count a selection that chose nothing."""
-        self._abstained.add(1, {"agentmem.router.calibrated": calibrated})
+        self._tell("agentmem.abstentions", 1, {"agentmem.router.calibrated": calibrated})
 
     def tokens(self, kind: str, *, tokens: int) -> None:
         """Measure tokens that were `packed` into a context, or `saved` by a selection."""
-        self._tokens.record(tokens, {"agentmem.tokens.kind": kind})
+        self._tell("agentmem.tokens", tokens, {"agentmem.tokens.kind": kind})
 
     def embedded(self, *, computed: int, cached: int) -> None:
         """Count texts that were encoded, and texts that were remembered."""
         if computed:
-            self._embedded.add(computed, {"agentmem.cache": "miss"})
+            self._tell("agentmem.embeddings", computed, {"agentmem.cache": "miss"})
         if cached:
-            self._embedded.add(cached, {"agentmem.cache": "hit"})
+            self._tell("agentmem.embeddings", cached, {"agentmem.cache": "hit"})
+
+    def _tell(self, instrument: str, value: float, told: Told) -> None:
+        try:
+            self._recorders()[instrument](value, told)
+        except Exception as error:  # noqa: BLE001 - whatever a provider raises, the call goes on
+            passed_over("a measurement could not be taken", error)
+
+    def _recorders(self) -> Mapping[str, Record]:
+        """Return the instruments of the provider in force, which may be set at any time."""
+        if self._provider is not None:
+            return _made(self._provider)
+        try:
+            return _made(metrics.get_meter_provider())
+        except Exception:
+            self._provider = SILENCE  # one that cannot be loaded would be looked for every time
+            raise
 
 
-def _seconds(meter: Meter, name: str, what: str) -> Histogram:
-    return _histogram(meter, name, "s", f"duration {what}", SECONDS)
+@cache
+def _conventional(operation: str) -> str:
+    """Return what the conventions call an operation; its own name where they have no word."""
+    known = {name: spec.gen_ai for name, spec in OPERATIONS.items()}
+    return known.get(operation) or operation  # type: ignore[call-overload]
 
 
-def _histogram(
-    meter: Meter, name: str, unit: str, what: str, boundaries: tuple[float, ...]
-) -> Histogram:
+@lru_cache(PROVIDERS)
+def _made(provider: MeterProvider) -> Mapping[str, Record]:
+    """Make the instruments of a provider, once: a provider that waits for an SDK keeps them all."""
+    meter = provider.get_meter(NAME)
+    made = {name: _one(meter, instrument) for name, instrument in INSTRUMENTS.items()}
+    return {name: record for name, record in made.items() if record is not None}
+
+
+def _one(meter: Meter, spec: Instrument) -> Record | None:
+    name, unit, means = spec.name, spec.unit, spec.means
+    if spec.kind == "gauge":
+        reading = [partial(observations, name)]
+        meter.create_observable_gauge(name, callbacks=reading, unit=unit, description=means)
+        return None
+    if spec.kind == "counter":
+        return meter.create_counter(name, unit=unit, description=means).add
     return meter.create_histogram(
-        name, unit=unit, description=what, explicit_bucket_boundaries_advisory=list(boundaries)
-    )
+        name,
+        unit=unit,
+        description=means,
+        explicit_bucket_boundaries_advisory=list(spec.boundaries),
+    ).record

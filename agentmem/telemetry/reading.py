@@ -159,12 +159,11 @@ class _Told:
         found: list[Scored] = []
         while f"retrieval.documents.{len(found)}.document.id" in self._attributes:
             prefix = f"retrieval.documents.{len(found)}.document."
-            more = self.get(prefix + "metadata", json.loads) or {}
             found.append(
                 Scored(
                     self.need(prefix + "id", str),
                     self.need(prefix + "score", float),
-                    dict(more.get("terms", {})),
+                    self.get(prefix + "metadata", _terms) or {},
                 )
             )
         return tuple(found)
@@ -245,6 +244,11 @@ def _scope(told: _Told) -> Scope | AllScopes:
 
 def _origin(origin: Origin, *, store: str) -> Origin:
     return origin if origin.store else replace(origin, store=store)
+
+
+def _terms(value: Any) -> dict[str, float]:
+    terms = json.loads(value).get("terms", {})
+    return {str(name): float(term) for name, term in terms.items()}
 
 
 def _mode(value: Any) -> Mode:

@@ -1,14 +1,12 @@
 """Spans and phases of every operation, and the measurements taken of them.
 
 Imports `opentelemetry-api` alone: without an SDK an operation costs microseconds and goes nowhere.
-Whatever goes wrong while something is described is logged and passed over: telemetry never fails
-a call.
+Whatever goes wrong in it, or in an SDK, is logged and passed over: telemetry never fails a call.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,13 +14,22 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, TypeAlias
 
-from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
+from opentelemetry import context, trace
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    TracerProvider,
+)
 
 from agentmem.telemetry.baggage import scope_from_baggage
 from agentmem.telemetry.content import Content
 from agentmem.telemetry.conventions import OPERATIONS, PHASES, Operation, Phase, SpanSpec
 from agentmem.telemetry.metrics import Metrics
+from agentmem.telemetry.passing import passed_over
 from agentmem.types import AllScopes, Scope
 
 __all__ = [
@@ -40,8 +47,11 @@ Attributes: TypeAlias = Mapping[str, Attribute | None]
 
 NAME: Final = "agentmem"
 NOTHING: Final[Attributes] = {}
-
-logger = logging.getLogger("agentmem")
+JSON: Final = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str
+)  # made once: json.dumps makes one for every call
+NO_WORDS: Final[Mapping[str, str]] = {}
+SILENCE: Final = trace.NoOpTracerProvider()
 
 
 @cache
@@ -55,7 +65,7 @@ def library_version() -> str:
 
 def as_json(value: object) -> str:
     """Return the JSON of a value for an attribute, in a stable order."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return JSON.encode(value)
 
 
 def scope_attributes(scope: Scope | AllScopes) -> dict[str, Attribute | None]:
@@ -79,6 +89,8 @@ class Current:
         content: What may be recorded of what people said.
         metrics: Where measurements go.
         milliseconds: Wall time of each phase that ended, in order.
+        timed: Each phase that ended with its seconds; measured with the operation, because one
+            loop over them costs half of what the same calls cost in between.
         operation: Its name.
     """
 
@@ -90,6 +102,7 @@ class Current:
         self.content = tracing.content
         self.metrics = tracing.metrics
         self.milliseconds: dict[str, float] = {} if parent is None else parent.milliseconds
+        self.timed: list[tuple[Phase, float]] = [] if parent is None else parent.timed
         self._tracing = tracing
 
     @property
@@ -100,15 +113,19 @@ class Current:
     @property
     def ids(self) -> tuple[str | None, str | None]:
         """Trace and span id in hexadecimal digits, or None each where none is recorded."""
-        context = self.span.get_span_context()
-        if not (context.is_valid and self.is_recording):
+        told = self.span.get_span_context()
+        if not (told.is_valid and self.is_recording):
             return None, None
-        return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+        return trace.format_trace_id(told.trace_id), trace.format_span_id(told.span_id)
 
     def set(self, attributes: Attributes) -> None:
         """Put attributes on the span; those that are None are left out."""
-        if self.is_recording:
+        if not self.is_recording:
+            return
+        try:
             self.span.set_attributes({k: v for k, v in attributes.items() if v is not None})
+        except Exception as error:  # noqa: BLE001 - whatever an SDK raises, the call goes on
+            passed_over("a span could not take its attributes", error)
 
     def describe(self, describing: Callable[[], Attributes]) -> None:
         """Put on the span what a function says, if anybody will see it.
@@ -120,7 +137,7 @@ class Current:
         try:
             self.set(describing())
         except Exception as error:  # noqa: BLE001 - a description must never fail what it describes
-            logger.warning("a span could not be described: %s", type(error).__name__)
+            passed_over("a span could not be described", error)
 
     @contextmanager
     def phase(self, phase: Phase, *, model: str | None = None) -> Iterator[Current]:
@@ -135,8 +152,11 @@ class Current:
             if self.is_recording:
                 spec = PHASES[phase]
                 name = spec.gen_ai or (phase if phase == "rerank" else f"{NAME}.{phase}")
-                with self._tracing.opened(f"{name} {model}" if model else name, spec) as span:
-                    span.set_attribute("agentmem.phase", phase)
+                with self._tracing.opened(
+                    f"{name} {model}" if model else name,
+                    spec,
+                    attributes={"agentmem.phase": phase},
+                ) as span:
                     yield Current(
                         span, operation=self.operation, tracing=self._tracing, parent=self
                     )
@@ -145,7 +165,7 @@ class Current:
         finally:
             spent = time.perf_counter() - started
             self.milliseconds[phase] = self.milliseconds.get(phase, 0.0) + spent * 1e3
-            self.metrics.phase(self.operation, phase, seconds=spent)
+            self.timed.append((phase, spent))
 
 
 class Tracing:
@@ -182,7 +202,7 @@ class Tracing:
         """Return one that records nothing, for what is run again or measured."""
         return cls(
             content=Content(captured=False),
-            provider=trace.NoOpTracerProvider(),
+            provider=SILENCE,
             metrics=Metrics.silent(),
         )
 
@@ -210,8 +230,11 @@ class Tracing:
         with self.opened(name, OPERATIONS[operation]) as span:
             current = Current(span, operation=operation, tracing=self)
             if current.is_recording:
-                whose = scope_from_baggage() if scope is None else scope_attributes(scope)
-                current.set({**whose, **attributes})
+                if scope is None or scope == Scope():
+                    current.describe(scope_from_baggage)
+                else:
+                    current.set(scope_attributes(scope))
+                current.set(attributes)
             error_type: str | None = None
             try:
                 yield current
@@ -221,30 +244,67 @@ class Tracing:
             finally:  # inside the span, so that exemplars find it
                 spent = time.perf_counter() - started
                 self.metrics.operation(operation, seconds=spent, error_type=error_type)
+                for phase, seconds in current.timed:
+                    self.metrics.phase(operation, phase, seconds=seconds)
 
     @contextmanager
-    def opened(self, name: str, spec: SpanSpec) -> Iterator[Span]:
-        """Open a span of some kind as the current one."""
-        with self._tracer().start_as_current_span(
-            name, kind=SpanKind.INTERNAL, record_exception=False, set_status_on_exception=False
-        ) as span:
-            if span.is_recording():
-                span.set_attribute("openinference.span.kind", spec.kind)
-                span.set_attribute("gen_ai.span.kind", spec.kind)
-                if spec.gen_ai:
-                    span.set_attribute("gen_ai.operation.name", spec.gen_ai)
-            try:
-                yield span
-            except BaseException as error:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(Status(StatusCode.ERROR))
-                raise
+    def opened(
+        self, name: str, spec: SpanSpec, *, attributes: Mapping[str, str] = NO_WORDS
+    ) -> Iterator[Span]:
+        """Open a span of some kind as the current one.
+
+        An SDK that cannot start or end it, because a sampler or processor of the application
+        raised, leaves no span and fails nothing.
+        """
+        span = self._started(name, {**_of_kind(spec), **attributes})
+        token = context.attach(trace.set_span_in_context(span))
+        try:
+            yield span
+        except BaseException as error:
+            _failed(span, type(error).__name__)
+            raise
+        finally:
+            context.detach(token)
+            _ended(span)
+
+    def _started(self, name: str, attributes: Mapping[str, str]) -> Span:
+        try:
+            return self._tracer().start_span(name, kind=SpanKind.INTERNAL, attributes=attributes)
+        except Exception as error:  # noqa: BLE001 - whatever an SDK raises, the call goes on
+            passed_over("a span could not be started", error)
+            return NonRecordingSpan(trace.get_current_span().get_span_context())
 
     def _tracer(self) -> Tracer:
         """Return the tracer of the provider in force: an application may set one at any time."""
-        provider = self._provider or trace.get_tracer_provider()
+        try:
+            provider = self._provider or trace.get_tracer_provider()
+        except Exception:
+            self._provider = SILENCE  # one that cannot be loaded would be looked for every time
+            raise
         known, tracer = self._known
         if known is not provider or tracer is None:
             tracer = provider.get_tracer(NAME, library_version())
             self._known = provider, tracer
         return tracer
+
+
+@cache
+def _of_kind(spec: SpanSpec) -> Mapping[str, str]:
+    """Return what every span of a kind says from its start, so that a sampler may go by it."""
+    kind = {"openinference.span.kind": spec.kind, "gen_ai.span.kind": spec.kind}
+    return kind | ({"gen_ai.operation.name": spec.gen_ai} if spec.gen_ai else {})
+
+
+def _failed(span: Span, error_type: str) -> None:
+    try:
+        span.set_attribute("error.type", error_type)
+        span.set_status(Status(StatusCode.ERROR))
+    except Exception as error:  # noqa: BLE001 - as in `Tracing.opened`
+        passed_over("a span could not take its status", error)
+
+
+def _ended(span: Span) -> None:
+    try:
+        span.end()
+    except Exception as error:  # noqa: BLE001 - as in `Tracing.opened`
+        passed_over("a span could not be ended", error)

@@ -172,7 +172,7 @@ def forget_imports(folder: Path | None) -> None:
 class Rejects:
     """The file of records that were set aside: their line, the reason, and their text.
 
-    Opened at the first of them. Without a path they are counted and logged.
+    Opened at the first of them. Without a path they are counted, and logged by number.
     """
 
     def __init__(self, path: Path | None, *, size: int = 0) -> None:
@@ -185,7 +185,10 @@ class Rejects:
         """Set one record aside."""
         self.count += 1
         if self.path is None:
-            logger.warning("record %d was not imported: %s", record.position, error)
+            logger.warning(  # without the reason, which may quote what somebody said
+                "record %d was not imported; pass rejects= to keep it with the reason",
+                record.position,
+            )
             return
         fields = {"line": record.position, "error": error, "raw": record.text}
         line = json.dumps(fields).encode() + b"\n"  # ASCII: broken text must survive this too

@@ -9,6 +9,7 @@ import typer
 
 from agentmem.cli import evaluate_router
 from agentmem.cli.tools import catalogue, learning, selecting
+from agentmem.cli.traces.recording import recording
 
 __all__ = ["app"]
 
@@ -20,8 +21,10 @@ app = typer.Typer(
 
 
 @app.callback()
-def _group() -> None:
+def _group(ctx: typer.Context) -> None:
     """Tools for agents: a catalogue, and the few of it that a query needs."""
+    if ctx.invoked_subcommand != "eval":  # what it asks, nobody asked
+        ctx.with_resource(recording())
 
 
 _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {

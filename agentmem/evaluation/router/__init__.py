@@ -21,7 +21,7 @@ from agentmem.evaluation.router.report import (
     RouterReport,
 )
 from agentmem.evaluation.router.runner import DEFAULT_ALPHA, DEFAULT_ROUTER_KS, evaluate_router
-from agentmem.evaluation.router.tasks import Probe, RoutingQuery, RoutingTask
+from agentmem.evaluation.router.tasks import Probe, RoutingMistake, RoutingQuery, RoutingTask
 
 __all__ = [
     "CURVE",
@@ -37,6 +37,7 @@ __all__ = [
     "ProbeResult",
     "RouterReport",
     "RoutingFormat",
+    "RoutingMistake",
     "RoutingQuery",
     "RoutingTask",
     "Teaching",

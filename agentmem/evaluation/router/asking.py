@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agentmem.embedding import CachedEmbedder, default_embedder
 from agentmem.evaluation.metrics import measure
 from agentmem.evaluation.report import Row
-from agentmem.evaluation.router.tasks import RoutingQuery, RoutingTask
+from agentmem.evaluation.router.tasks import Definition, RoutingQuery, RoutingTask
 from agentmem.protocols import Embedder
+from agentmem.types import Tool
 
 if TYPE_CHECKING:
+    from agentmem.ranking.tools import Routing
     from agentmem.router import ToolRouter
     from agentmem.types import Selection
 
@@ -27,6 +29,7 @@ __all__ = [
     "ask",
     "excluded_by",
     "opened",
+    "placed",
     "remembering",
     "routing_row",
 ]
@@ -74,23 +77,39 @@ def remembering(embedder: Embedder | None) -> CachedEmbedder:
 
 
 @contextmanager
-def opened(task: RoutingTask, *, embedder: CachedEmbedder) -> Iterator[tuple[ToolRouter, float]]:
+def opened(
+    task: RoutingTask, *, embedder: CachedEmbedder, routing: Routing | None = None
+) -> Iterator[tuple[ToolRouter, float]]:
     """Give a new router with a task's tools, and the seconds that registering them took.
 
     The first definition of a name lies in the namespace `default`, the others of that name in
-    `variant-2` and so on.
+    `variant-2` and so on; a `Tool` lies in its own.
+
+    Args:
+        task: The task.
+        embedder: Of the vectors.
+        routing: The router's weights; the product's if None.
     """
     from agentmem.router import ToolRouter  # here, so that reading data sets never loads LanceDB
 
     with (
         TemporaryDirectory(prefix="agentmem-eval-") as folder,
-        ToolRouter.open(folder, embedder=embedder) as router,
+        ToolRouter.open(folder, embedder=embedder, routing=routing) as router,
     ):
         started = time.perf_counter()
-        for place in range(max(map(len, task.tools.values()), default=0)):
-            variants = [one[place] for one in task.tools.values() if len(one) > place]
-            router.register(variants, namespace=f"variant-{place + 1}" if place else "default")
+        for namespace, tools in placed(task).items():
+            router.register(list(tools.values()), namespace=namespace)
         yield router, time.perf_counter() - started
+
+
+def placed(task: RoutingTask) -> dict[str, dict[str, Definition | Tool]]:
+    """Return the tools of a task by namespace and name, as `opened` registers them."""
+    found: defaultdict[str, dict[str, Definition | Tool]] = defaultdict(dict)
+    for name, variants in task.tools.items():
+        for place, one in enumerate(variants):
+            variant = f"variant-{place + 1}" if place else "default"
+            found[one.namespace if isinstance(one, Tool) else variant][name] = one
+    return dict(found)
 
 
 def ask(
@@ -105,29 +124,38 @@ def ask(
 
     Args:
         router: With the task's tools.
-        queries: Any; those that hide the same tools and share a history go in one batch.
+        queries: Any; those that differ in nothing but their text go in one batch.
         k: How many tools are wanted.
         names: Every tool of the catalogue.
         advance: Told how many queries more were answered.
     """
     groups: defaultdict[tuple[frozenset[str], str], list[int]] = defaultdict(list)
     for place, query in enumerate(queries):
-        groups[excluded_by(query, names=names), repr(query.history)].append(place)
+        groups[excluded_by(query, names=names), repr(_told(query))].append(place)
     found: dict[int, Answer] = {}
     config_id = None
     started = time.perf_counter()
     for (excluded, _), places in groups.items():
-        history = list(queries[places[0]].history) or None
+        told, hidden = _told(queries[places[0]]), sorted(excluded) or None
         for begin in range(0, len(places), _BATCH):
             batch = places[begin : begin + _BATCH]
             texts = [queries[place].text for place in batch]
-            hidden = sorted(excluded) or None
-            selections = router.select_batch(texts, k=k, exclude=hidden, history=history)
+            selections = router.select_batch(texts, k=k, exclude=hidden, **told)
             config_id = selections[0].config_id
             found |= dict(zip(batch, map(answer_of, selections), strict=True))
             advance(len(batch))
     spent = (time.perf_counter() - started) * 1000 / max(len(queries), 1)
     return Asked([found[place] for place in range(len(queries))], spent, config_id)
+
+
+def _told(query: RoutingQuery) -> dict[str, Any]:
+    """Return what a query is asked with beside its text."""
+    return {
+        "history": list(query.history) or None,
+        "memory": list(query.recalled) or None,
+        "namespace": query.namespace,
+        "where": query.where,
+    }
 
 
 def excluded_by(query: RoutingQuery, *, names: Mapping[str, object]) -> frozenset[str]:

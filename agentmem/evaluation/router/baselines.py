@@ -18,6 +18,7 @@ from agentmem.analysis import analyze
 from agentmem.evaluation.report import SystemResult, macro_average, system_result
 from agentmem.evaluation.router.asking import routing_row
 from agentmem.evaluation.router.tasks import RoutingQuery
+from agentmem.filters import matches, parse_filter
 from agentmem.protocols import Embedder
 from agentmem.ranking.fusion import reciprocal_rank_fusion, top
 from agentmem.ranking.lexical import InvertedIndex, bm25
@@ -48,12 +49,12 @@ def ask_baselines(
 
     Args:
         tools: The whole catalogue; tools that share a name each take a place.
-        queries: Queries with gold. What they hide or show is not looked at.
+        queries: Queries with gold. What they hide or show by name is not looked at.
         embedder: Of the vectors.
         ks: Depths to measure at.
     """
-    dense, dense_ms = _timed(_dense(tools, queries, embedder=embedder), queries)
-    lexical, lexical_ms = _timed(_lexical(tools), queries)
+    dense, dense_ms = _timed(_dense(tools, queries, embedder=embedder), queries, tools=tools)
+    lexical, lexical_ms = _timed(_lexical(tools), queries, tools=tools)
     started = time.perf_counter()
     fused = [_fused(pair, k=max(ks)) for pair in zip(dense, lexical, strict=True)]
     fused_ms = dense_ms + lexical_ms + (time.perf_counter() - started) * 1000 / len(queries)
@@ -70,10 +71,28 @@ def ask_baselines(
     return results
 
 
-def _timed(rank: _Rank, queries: Sequence[RoutingQuery]) -> tuple[_Ranked, float]:
+def _timed(
+    rank: _Rank, queries: Sequence[RoutingQuery], *, tools: Sequence[Tool]
+) -> tuple[_Ranked, float]:
     started = time.perf_counter()
-    ranked = [rank(query.text) for query in queries]
+    ranked = [_in_sight(rank(query.text), query, tools=tools) for query in queries]
     return ranked, (time.perf_counter() - started) * 1000 / len(queries)
+
+
+def _in_sight(
+    places: NDArray[np.int64], query: RoutingQuery, *, tools: Sequence[Tool]
+) -> NDArray[np.int64]:
+    """Leave out the tools of other namespaces, and those that the query's filter leaves out."""
+    if query.namespace is None and query.where is None:
+        return places
+    where = None if query.where is None else parse_filter(query.where, subject="tool")
+    seen = [
+        place
+        for place in places.tolist()
+        if query.namespace in (None, tools[place].namespace)
+        and (where is None or matches(where, tools[place]))
+    ]
+    return np.array(seen, np.int64)
 
 
 def _dense(tools: Sequence[Tool], queries: Sequence[RoutingQuery], *, embedder: Embedder) -> _Rank:

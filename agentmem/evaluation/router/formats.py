@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ from types import MappingProxyType
 from typing import Final
 
 from agentmem.errors import InvalidInput
-from agentmem.evaluation.formats import read_expecting
+from agentmem.evaluation.formats import read_expecting, reader
+from agentmem.evaluation.labelled import EXPECTED
 from agentmem.evaluation.router.bfcl import load_bfcl, load_bfcl_live
 from agentmem.evaluation.router.bfcl_multi_turn import (
     load_bfcl_multi_turn,
     load_bfcl_multi_turn_pooled,
 )
+from agentmem.evaluation.router.labelled import load_labelled_tools
 from agentmem.evaluation.router.metatool import load_metatool, load_metatool_multi
 from agentmem.evaluation.router.own_tools import load_own_tools
 from agentmem.evaluation.router.seal_tools import load_seal_tools
@@ -30,14 +33,16 @@ class RoutingFormat:
     """How one source is read.
 
     Attributes:
-        read: From a path to a task.
+        read: From a path to a task; with the keyword `store` where it is about a store.
         expects: The publisher's files, for people.
         split: Whether the publisher has no training part, so that one is drawn by tool.
+        of_store: Whether it says nothing without the store that it is about.
     """
 
-    read: Callable[[Path], RoutingTask]
+    read: Callable[..., RoutingTask]
     expects: str
     split: bool = False
+    of_store: bool = False
 
 
 _BFCL: Final = (
@@ -85,31 +90,42 @@ ROUTING_FORMATS: Final[Mapping[str, RoutingFormat]] = MappingProxyType(
             "a folder with tools.jsonl (one definition a line) and queries.jsonl (`query`, `tools` "
             "and optionally `split`, `category`, `history`, `conversation`)",
         ),
+        "labelled": RoutingFormat(load_labelled_tools, EXPECTED, of_store=True),
     }
 )
 
 
-def load_routing(name: str, path: str | Path, *, seed: int = DEFAULT_SEED) -> RoutingTask:
+def load_routing(
+    name: str,
+    path: str | Path,
+    *,
+    seed: int = DEFAULT_SEED,
+    store: str | os.PathLike[str] | None = None,
+) -> RoutingTask:
     """Read tools and queries from the publisher's own files.
 
     Args:
         name: One of `ROUTING_FORMATS`.
         path: The folder, or one of its files; see `RoutingFormat.expects`.
         seed: Draws the training part of a data set that has none.
+        store: The store that `labelled` selections speak of, which is only read.
 
     Returns:
-        The task, with at least one test query.
+        The task, with at least one test query or past mistake.
 
     Raises:
-        InvalidInput: The name is unknown, or the path does not hold that format.
+        InvalidInput: The name is unknown, the path does not hold that format, or a store is
+            missing or given for nothing.
+        StoreNotFound: There is no store.
     """
     if name not in ROUTING_FORMATS:
         known = ", ".join(ROUTING_FORMATS)
         raise InvalidInput(f"{name!r} is no known data set; choose one of {known}")
     chosen = ROUTING_FORMATS[name]
     expected = f"Expected for {name!r}: {chosen.expects}."
-    task = read_expecting(chosen.read, Path(path), expected=expected)
+    read = reader(chosen.read, of_store=chosen.of_store, store=store, name=name)
+    task = read_expecting(read, Path(path), expected=expected)
     task = split_by_tool(task, seed=seed) if chosen.split else task
-    if not task.test:
+    if not (task.test or task.mistakes):
         raise InvalidInput(f"{path} holds no test query with a known tool. {expected}")
     return task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -154,10 +155,24 @@ def apart(
     ]
 
 
-def teach(router: ToolRouter, lessons: Lessons) -> Teaching:
-    """Give a router usage examples, under its own guard."""
+def teach(
+    router: ToolRouter, lessons: Lessons, *, places: Mapping[str, AbstractSet[str]]
+) -> Teaching:
+    """Give a router usage examples, under its own guard, in one lesson a namespace.
+
+    Args:
+        router: With the tools.
+        lessons: The examples.
+        places: The names of the tools of each namespace that is taught.
+    """
     total = sum(map(len, lessons.examples.values()))
     if not total:
         return Teaching(0, 0, applied=False, reason="nothing to learn")
-    lesson = router.add_examples(lessons.examples, by=TAUGHT_BY)
-    return Teaching(total, lessons.wrong, lesson.applied, lesson.reason)
+    given = []
+    for namespace, names in places.items():
+        examples = {name: one for name, one in lessons.examples.items() if name in names}
+        if examples:
+            given.append(router.add_examples(examples, namespace=namespace, by=TAUGHT_BY))
+    reasons = dict.fromkeys(lesson.reason for lesson in given)
+    applied = all(lesson.applied for lesson in given)
+    return Teaching(total, lessons.wrong, applied, "; ".join(reasons))

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agentmem.embedding import CachedEmbedder
 from agentmem.errors import InvalidInput
-from agentmem.evaluation.report import SystemResult, macro_average, system_result
+from agentmem.evaluation.report import (
+    Estimate,
+    SystemResult,
+    macro_average,
+    repetition,
+    system_result,
+)
 from agentmem.evaluation.router import systems
 from agentmem.evaluation.router.abstaining import (
     FOUND_AT,
@@ -22,7 +30,15 @@ from agentmem.evaluation.router.abstaining import (
     labels_of,
     probe_result,
 )
-from agentmem.evaluation.router.asking import Answer, Asked, ask, opened, remembering, routing_row
+from agentmem.evaluation.router.asking import (
+    Answer,
+    Asked,
+    ask,
+    opened,
+    placed,
+    remembering,
+    routing_row,
+)
 from agentmem.evaluation.router.baselines import ask_baselines
 from agentmem.evaluation.router.conversing import converse, history_gain, in_conversations
 from agentmem.evaluation.router.formats import DEFAULT_SEED
@@ -46,17 +62,19 @@ from agentmem.evaluation.router.tasks import Probe, RoutingQuery, RoutingTask, w
 from agentmem.evaluation.session import depths_of, progress_bar, versions
 from agentmem.protocols import Embedder
 from agentmem.ranking.tools.conformal import needed
+from agentmem.types import Tool
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from agentmem.ranking.tools import Routing
     from agentmem.router import ToolRouter
-    from agentmem.types import Tool
 
 __all__ = ["DEFAULT_ALPHA", "DEFAULT_ROUTER_KS", "evaluate_router"]
 
 DEFAULT_ROUTER_KS: Final = (1, 5, 10)
 DEFAULT_ALPHA: Final = 0.05  # the rate of wrong refusals that `ToolRouter.calibrate` aims at
+_FIRST: Final = "default"  # where the first definition of every name is: see `asking.opened`
 _REMOVAL: Final = "tool removed"
 _ABOUT_REMOVAL: Final = "the test queries as they are, and with their right tools taken out"
 _FEWEST_TO_CALIBRATE: Final = 40  # below, an exact bound on a rate of 5 % refuses next to nothing
@@ -72,11 +90,15 @@ class _Run:
     noise: float
     seed: int
     alpha: float
+    routing: Routing | None
     bar: Progress
 
     @property
     def k(self) -> int:
         return max(*self.ks, FOUND_AT)
+
+    def opened(self) -> AbstractContextManager[tuple[ToolRouter, float]]:
+        return opened(self.task, embedder=self.embedder, routing=self.routing)
 
     def advance(self, doing: str, *, total: int) -> Callable[[int], None]:
         return partial(self.bar.advance, self.bar.add_task(doing, total=total))
@@ -90,7 +112,7 @@ class _Run:
     ) -> Teaching:
         names = list(self.task.tools)
         lessons = examples_of(train, amount=amount, noise=self.noise, names=names, seed=self.seed)
-        return teach(router, lessons)
+        return teach(router, lessons, places=_taught(self.task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +138,7 @@ def evaluate_router(
     alpha: float = DEFAULT_ALPHA,
     limit: int | None = None,
     baselines: bool = True,
+    routing: Routing | None = None,
     progress: bool = True,
 ) -> RouterReport:
     """Measure how well a router finds the tools that queries need, and when it abstains.
@@ -131,6 +154,7 @@ def evaluate_router(
         alpha: Rate of wrong refusals that a calibration aims at.
         limit: Ask at most so many test queries and queries of a probe, drawn at random.
         baselines: Also rank by cosine alone, BM25 alone and their rank fusion.
+        routing: The weights to evaluate; the product's defaults otherwise.
         progress: Show a progress bar on a terminal's standard error.
 
     Returns:
@@ -145,7 +169,7 @@ def evaluate_router(
     _check(task, noise=label_noise, alpha=alpha, limit=limit)
     task = limited(task, limit=limit, seed=seed)
     with progress_bar(shown=progress) as bar:
-        run = _Run(task, remembering(embedder), depths, label_noise, seed, alpha, bar)
+        run = _Run(task, remembering(embedder), depths, label_noise, seed, alpha, routing, bar)
         found = {systems.name_of(amount): _system(run, amount=amount) for amount in amounts}
         if 0 in amounts and in_conversations(task.test):
             found |= _calibrated_probes(run)
@@ -153,7 +177,7 @@ def evaluate_router(
         first = next(iter(found.values()))
         bare = (
             ask_baselines(first.tools, task.test, embedder=run.embedder, ks=depths)
-            if baselines
+            if baselines and task.test
             else []
         )
         calibrations = _calibrations(run, amounts=amounts, limit=limit) if task.alike else []
@@ -162,6 +186,7 @@ def evaluate_router(
         dataset=task.name,
         questions=dict(sorted(Counter(query.category for query in task.test).items())),
         notes=dict(task.notes),
+        mistakes=len(task.mistakes),
         ks=depths,
         systems=[*(one for finding in found.values() for one in finding.systems), *bare],
         passport={"id": passport.id, **asdict(passport)},
@@ -179,7 +204,7 @@ def evaluate_router(
 
 
 def _check(task: RoutingTask, *, noise: float, alpha: float, limit: int | None) -> None:
-    if not task.test:
+    if not (task.test or task.mistakes):
         raise InvalidInput(f"task {task.name!r} has no test queries, so nothing can be measured")
     if not 0 <= noise <= 1:
         raise InvalidInput(f"label_noise is a share from 0 to 1; got {noise}")
@@ -189,17 +214,27 @@ def _check(task: RoutingTask, *, noise: float, alpha: float, limit: int | None) 
         raise InvalidInput(f"limit has to be 1 or more; got {limit}")
 
 
+def _taught(task: RoutingTask) -> dict[str, AbstractSet[str]]:
+    """Return whom examples may be given: the first definition of each name, and every `Tool`."""
+    return {
+        namespace: tools.keys()
+        for namespace, tools in placed(task).items()
+        if namespace == _FIRST or any(isinstance(one, Tool) for one in tools.values())
+    }
+
+
 def _system(run: _Run, *, amount: Amount) -> _Finding:
     name, task = systems.name_of(amount), run.task
-    with opened(task, embedder=run.embedder) as (router, seconds):
+    with run.opened() as (router, seconds):
         teaching = run.teach(router, amount=amount, train=task.train)
         asked = run.ask(router, task.test, doing=f"asking {name}")
-        results = [_result(run, asked, name=name, about=systems.about(amount))]
+        result = _result(run, asked, name=name, about=systems.about(amount))
+        results = [replace(result, repeated=_repeated(run, router, name=name))]
         gain = None
         if not amount and any(query.history for query in task.test):
             results.append(_without_history(run, router))
             gain = history_gain(task.test, told=results[0], untold=results[1])
-        probes = [_removal(run, router, asked=asked, name=name)]
+        probes = [_removal(run, router, asked=asked, name=name)] if task.test else []
         probes += [_probe(run, router, probe=probe, name=name) for probe in task.probes]
         return _Finding(results, teaching, probes, router.list(), seconds, gain)
 
@@ -207,7 +242,7 @@ def _system(run: _Run, *, amount: Amount) -> _Finding:
 def _learning(run: _Run) -> _Finding:
     """Ask conversations with and without history, and teach each once it was asked."""
     task, name = run.task, systems.LEARNING
-    with opened(task, embedder=run.embedder) as (router, seconds):
+    with run.opened() as (router, seconds):
         advance = run.advance(f"asking and teaching {name}", total=len(task.test))
         found = converse(
             router, task.test, k=run.k, names=task.tools, seed=run.seed, advance=advance
@@ -240,7 +275,7 @@ def _calibrated_probes(run: _Run) -> dict[str, _Finding]:
         return {}
     answers: dict[int, Answer] = {}
     for turns, places in parts:
-        with opened(task, embedder=run.embedder) as (router, seconds):
+        with run.opened() as (router, seconds):
             teaching = run.teach(router, amount="all", train=turns)
             texts = [turn.text for turn in turns]
             router.calibrate(texts, labels_of(turns), alpha=run.alpha)
@@ -268,9 +303,18 @@ def _result(run: _Run, asked: Asked, *, name: str, about: str) -> SystemResult:
     return replace(result, macro=macro_average(rows))
 
 
+def _repeated(run: _Run, router: ToolRouter, *, name: str) -> dict[str, Estimate]:
+    """Ask for past mistakes again."""
+    mistakes = run.task.mistakes
+    asked = run.ask(router, [one.query for one in mistakes], doing=f"past mistakes, {name}")
+    found = [answer.names for answer in asked.answers]
+    wrong = [one.wrong for one in mistakes]
+    return repetition(list(zip(wrong, found, strict=True)), ks=run.ks)
+
+
 def _without_history(run: _Run, router: ToolRouter) -> SystemResult:
     name = systems.NO_HISTORY
-    bare = [replace(query, history=()) for query in run.task.test]
+    bare = [replace(query, history=(), recalled=()) for query in run.task.test]
     asked = run.ask(router, bare, doing=f"asking {name}")
     return _result(run, asked, name=name, about="the product's defaults, not told what went before")
 
@@ -307,7 +351,7 @@ def _calibration(
     run: _Run, *, learnt: Sequence[RoutingQuery], held: Sequence[RoutingQuery], amount: Amount
 ) -> CalibrationResult:
     name = systems.name_of(amount)
-    with opened(run.task, embedder=run.embedder) as (router, _):
+    with run.opened() as (router, _):
         run.teach(router, amount=amount, train=learnt)
         texts = [query.text for query in held]
         calibration = router.calibrate(texts, labels_of(held), alpha=run.alpha)

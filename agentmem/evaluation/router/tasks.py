@@ -13,9 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from agentmem.types import Tool
+
 __all__ = [
     "Definition",
     "Probe",
+    "RoutingMistake",
     "RoutingQuery",
     "RoutingTask",
     "conversations_of",
@@ -44,6 +47,9 @@ class RoutingQuery:
         answerable: Whether a tool in sight fits.
         conversation: Id of the conversation it is a turn of, the same for all variants of that
             conversation; None where that is not known.
+        namespace: The part of the catalogue that is asked; None for all of it.
+        where: Only tools that match this filter, in its JSON form.
+        recalled: What was recalled for it, as `ToolRouter.select` takes it for `memory`.
     """
 
     text: str
@@ -54,6 +60,22 @@ class RoutingQuery:
     hidden: frozenset[str] = frozenset()
     answerable: bool = True
     conversation: str | None = None
+    namespace: str | None = None
+    where: Mapping[str, Any] | None = None
+    recalled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingMistake:
+    """A query that tools were chosen for which are wrong, whatever is right.
+
+    Attributes:
+        query: The query, without gold.
+        wrong: Names of those tools; never empty.
+    """
+
+    query: RoutingQuery
+    wrong: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +99,25 @@ class RoutingTask:
 
     Attributes:
         name: The format they were read from, such as `metatool`.
-        tools: Definitions by name; several where a name is taken by different definitions.
+        tools: Definitions by name; several where a name is taken by different definitions. A
+            `Tool` keeps its namespace and tags.
         test: Queries that are measured, each with gold.
         train: Queries that may be learnt from, each with gold; none of them is in `test`.
         alike: Whether train and test queries are of one kind, as calibrating on the one for the
             other supposes.
         probes: Sets of answerable and unanswerable queries.
         notes: What the loader dropped or guessed, counted by a readable reason.
+        mistakes: What is asked to see whether past mistakes come back.
     """
 
     name: str
-    tools: Mapping[str, Sequence[Definition]]
+    tools: Mapping[str, Sequence[Definition | Tool]]
     test: Sequence[RoutingQuery]
     train: Sequence[RoutingQuery] = ()
     alike: bool = True
     probes: Sequence[Probe] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
+    mistakes: Sequence[RoutingMistake] = ()
 
     @property
     def size(self) -> int:

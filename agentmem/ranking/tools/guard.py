@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from agentmem.ranking.fusion import zscore
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.density import log_density
-from agentmem.ranking.tools.usage import Observations
+from agentmem.ranking.tools.observations import Observations
 
 __all__ = ["leave_one_out", "ndcg"]
 

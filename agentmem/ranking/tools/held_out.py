@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.guard import leave_one_out, ndcg
-from agentmem.ranking.tools.usage import Observations
+from agentmem.ranking.tools.observations import Observations
 
 __all__ = ["FEWEST", "Comparison", "Part", "compare"]
 
@@ -152,7 +152,7 @@ def compare(
     both = np.concatenate(samples)
     if not len(both):
         return Comparison(None, None, chance)
-    weights = np.where(new, np.float32(0), observations.weights)
+    weights = np.where(new, 0.0, observations.weights)
     before, after = (
         ndcg(leave_one_out(descriptions, known, sample=both, config=config)[0], k=DEPTH)
         for known in (replace(observations, weights=weights), observations)

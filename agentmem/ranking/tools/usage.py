@@ -18,12 +18,13 @@ from agentmem.ranking.fusion import FLAT
 from agentmem.ranking.tools.config import Routing
 from agentmem.ranking.tools.density import log_density
 from agentmem.ranking.tools.discriminant import discriminant
+from agentmem.ranking.tools.observations import Observations
 from agentmem.ranking.tools.prototypes import SCALE, centroids, fit
 from agentmem.ranking.tools.sketch import Information, information, sketches
 
-__all__ = ["FIT_FORMAT", "Fitted", "Observations", "Usage", "UsageLeg", "checkpoint"]
+__all__ = ["FIT_FORMAT", "Fitted", "Usage", "UsageLeg", "checkpoint"]
 
-FIT_FORMAT = 1  # raised when the same observations would be fitted to something else
+FIT_FORMAT = 2  # raised when the same observations would be fitted to something else
 COLD_TOOLS = 10.0  # what all tools without examples weigh when legs are standardised
 BACKGROUND = 512  # tools without examples that the others are measured against
 GROWTH = 1.1  # prototypes are fitted anew when a tenth more is known: amortised constant work
@@ -31,52 +32,6 @@ GROWTH = 1.1  # prototypes are fitted anew when a tenth more is known: amortised
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Observations:
-    """E pairs of a query and a tool, oldest first.
-
-    Attributes:
-        vectors: Unit vectors of the queries, shape (E, D).
-        terms: Their search terms, joined by spaces.
-        owners: Place of the tool in the catalogue, shape (E,).
-        labels: 1 where the tool was right, -1 where it was wrong, 0 where that is not known.
-        weights: By age, from 0 to 1, shape (E,).
-        queries: The queries as asked.
-    """
-
-    vectors: Floats
-    terms: Sequence[str]
-    owners: Ints
-    labels: NDArray[np.int8]
-    weights: Floats
-    queries: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.owners)
-
-    def only(self, kept: Mask) -> Observations:
-        """Return those that are kept, shape of `kept` (E,)."""
-        places = np.flatnonzero(kept)
-        return Observations(
-            self.vectors[places],
-            [self.terms[int(place)] for place in places],
-            self.owners[places],
-            self.labels[places],
-            self.weights[places],
-            [self.queries[int(place)] for place in places],
-        )
-
-    def counts(self, size: int, *, label: int = 1) -> Floats:
-        """Weight of the observations of each tool with a label, shape (size,)."""
-        mine = self.weights * (self.labels == label)
-        return np.bincount(self.owners, mine, minlength=size).astype(np.float32)
-
-    def signed(self, negative: float) -> Floats:
-        """Weight of each, below 0 by that factor where the tool was wrong, shape (E,)."""
-        against = np.where(self.labels < 0, -negative, self.labels)
-        return (self.weights * against).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,35 +167,22 @@ class Usage:
             fitted: An earlier fit of these observations, perhaps when there were other tools; made
                 anew if None.
         """
-        counts = observations.counts(len(descriptions))
-        weighed = counts + np.float32(config.negative) * observations.counts(
-            len(descriptions), label=-1
-        )
+        size = len(descriptions)
+        counts = observations.counts(size)
+        weighed = observations.known(size, negative=config.negative)
         if not weighed.any():
             return None
         first = len(observations) if due is None else due
         weights = information([*observations.terms[:first], *documents])
-        ground = _ground(weighed)
-        words = [documents[place] for place in ground]
-        prior = _place(descriptions[ground], words, weights=weights, config=config)
-        rows = _place(observations.vectors, observations.terms, weights=weights, config=config)
-        local = np.full(len(descriptions), -1, np.int64)
-        local[ground] = np.arange(len(ground))
-        owners = local[observations.owners]
-        seen = (owners >= 0) & (observations.labels != 0)
-        rows, owners, signed = rows[seen], owners[seen], observations.signed(config.negative)[seen]
+        space = _Space(descriptions, documents, weights, config)
+        rows, ground = space.rows(observations), _ground(weighed)
         if fitted is None:
-            early = slice(int(np.count_nonzero(seen[:first])))
-            newest = max(float(observations.weights[seen][early].max(initial=0)), FLAT)
-            parts = _fit(
-                rows[early],
-                owners[early],
-                signed=signed[early] / np.float32(newest),  # the same fit, whenever it is made
-                prior=prior,
-                config=config,
-            )
-            fitted = Fitted(ground, *parts, np.ones(len(ground), np.bool_))
+            early = observations.only(np.arange(len(observations)) < first)
+            fitted = _fitted(early, rows[:first], space=space)
         fitted = fitted.aligned(ground)
+        prior = space.prior(ground)
+        owners, seen = _local(observations, ground, size=size)
+        rows, owners, signed = rows[seen], owners[seen], observations.signed(config.negative)[seen]
         means = centroids(rows, owners, weights=signed, prior=prior, shrinkage=config.shrinkage)
         mean = float(counts.sum() / max(np.count_nonzero(counts), 1))
         return cls(
@@ -320,15 +262,58 @@ class Usage:
         return standard
 
 
-def _fit(
-    rows: Floats, owners: Ints, *, signed: Floats, prior: Floats, config: Routing
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Fit prototypes and discriminant; return moves, biases, loadings and offsets."""
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """Where queries and descriptions lie: meaning beside words."""
+
+    descriptions: Floats
+    documents: Sequence[str]
+    weights: Information
+    config: Routing
+
+    def rows(self, observations: Observations) -> Floats:
+        """Places of queries, shape (E, W)."""
+        told = observations.vectors, observations.terms
+        return _place(*told, weights=self.weights, config=self.config)
+
+    def prior(self, ground: Ints) -> Floats:
+        """Places of the descriptions of some tools, shape (len(ground), W)."""
+        words = [self.documents[place] for place in ground]
+        vectors = self.descriptions[ground]
+        return _place(vectors, words, weights=self.weights, config=self.config)
+
+
+def _fitted(early: Observations, rows: Floats, *, space: _Space) -> Fitted:
+    """Fit prototypes and discriminant of these observations, and of nothing that came later.
+
+    The weights count from the newest of them, so that whenever it is made the fit is the same.
+
+    Args:
+        early: What is to be fitted.
+        rows: Places of its queries, shape (E, W).
+        space: Where they lie.
+    """
+    config, size = space.config, len(space.descriptions)
+    ground = _ground(early.known(size, negative=config.negative))
+    prior = space.prior(ground)
+    owners, seen = _local(early, ground, size=size)
+    newest = max(float(early.weights[seen].max(initial=0)), FLAT)
+    rows, owners = rows[seen], owners[seen]
+    signed = early.signed(config.negative, newest=newest)[seen]
     start = centroids(rows, owners, weights=signed, prior=prior, shrinkage=config.shrinkage)
     positive = np.maximum(signed, 0)
     moved, bias = fit(rows, owners, weights=positive, prior=start)
     loadings, offsets = discriminant(rows, owners, weights=positive, means=start)
-    return moved - start, bias, loadings, offsets
+    every = np.ones(len(ground), np.bool_)
+    return Fitted(ground, moved - start, bias, loadings, offsets, every)
+
+
+def _local(observations: Observations, ground: Ints, *, size: int) -> tuple[Ints, Mask]:
+    """Place of each observation's tool on the ground, and which observations tell of one there."""
+    local = np.full(size, -1, np.int64)
+    local[ground] = np.arange(len(ground))
+    owners: Ints = local[observations.owners]
+    return owners, (owners >= 0) & (observations.labels != 0)
 
 
 def _place(

@@ -1,0 +1,5 @@
+"""The commands `agentmem traces`: `app.app` is their group."""
+
+from __future__ import annotations
+
+__all__ = ()

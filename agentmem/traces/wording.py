@@ -1,0 +1,44 @@
+"""How a report writes numbers, moments and texts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+__all__ = ["as_moment", "as_time", "signed", "visible"]
+
+SECOND: Final = 1_000.0  # milliseconds
+WHOLE: Final = 100.0  # milliseconds from which a tenth of one says nothing
+
+_CONTROLS: Final[dict[int, int]] = {  # shown as pictures: a browser hides them, or gives up
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"},
+    0x7F: 0x2421,
+    **dict.fromkeys((*range(0x80, 0xA0), *range(0xD800, 0xE000)), 0xFFFD),
+}
+
+
+def visible(value: object) -> object:
+    """Return a text whose control characters are symbols; anything else as it is.
+
+    Marks that turn a line around stay: the page isolates each text.
+    """
+    return value.translate(_CONTROLS) if type(value) is str else value
+
+
+def as_time(milliseconds: float) -> str:
+    """Write a time, in milliseconds or seconds."""
+    if milliseconds >= SECOND:
+        return f"{milliseconds / SECOND:.2f} s"
+    if milliseconds >= WHOLE:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds:.1f} ms" if milliseconds >= 1 else f"{milliseconds:.2f} ms"
+
+
+def as_moment(moment: datetime) -> str:
+    """Write a moment to the second."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def signed(value: float) -> str:
+    """Write what a term adds to a score, or takes from it."""
+    return f"{value:+.2f}".replace("-", "−")
