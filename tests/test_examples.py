@@ -32,6 +32,13 @@ SAID = {  # what the output of each is worth reading for
         "Support on logins:\n  Your clock is an hour off; set it and try.\n\n",
         "Exported 7 turns; the copy is identical.",
     ],
+    "trace_and_replay.py": [
+        "Asked 'Where do I live?', 2 results in ",
+        "identical: version 2 gives the same 2 results in the same order\n",
+        "m2  gone\n",
+        "m4 came in at 1: this turn is new\n",
+        "m2 dropped out from 2: this turn was deleted\n",
+    ],
     "tool_agent.py": [
         "Registered 500 tools.\nAbstains below a confidence of ",
         "  called  billing_send_invoice\n",
