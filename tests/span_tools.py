@@ -105,6 +105,7 @@ def listening() -> Iterator[Ears]:
     trace._TRACER_PROVIDER, internal._METER_PROVIDER = tracers, meters
     logger.addHandler(ears.logs)
     logger.setLevel(logging.DEBUG)
+    ears.complaints.addFilter(_is_not_of_an_exporter)
     sdk.addHandler(ears.complaints)
     try:
         yield ears
@@ -113,6 +114,11 @@ def listening() -> Iterator[Ears]:
         logger.removeHandler(ears.logs)
         logger.setLevel(level)
         sdk.removeHandler(ears.complaints)
+
+
+def _is_not_of_an_exporter(record: logging.LogRecord) -> bool:
+    """Whether it is said by who calls the SDK: one left over elsewhere has a thread of its own."""
+    return not str(record.threadName).startswith("Otel")
 
 
 def texts_of(span: ReadableSpan) -> Iterator[str]:

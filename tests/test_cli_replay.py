@@ -164,6 +164,11 @@ def test_another_store_may_be_named(past: Past, tmp_path: Path) -> None:
     assert "identical" in printed(run(past.file, "--store", moved))
 
 
+def test_the_store_on_the_record_wins_over_the_environment(past: Past, tmp_path: Path) -> None:
+    shown = printed(run(past.file, AGENTMEM_STORE=str(tmp_path / "another.mem")))
+    assert "identical" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

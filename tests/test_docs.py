@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.util._once import Once
 from pytest_examples import CodeExample, EvalExample, find_examples
+from telemetry_tools import forget_providers
 from test_architecture import FLOORS
 from typer.testing import CliRunner
 
@@ -53,8 +52,7 @@ def test_every_python_block_runs_and_prints_what_it_shows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # each block becomes it
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+    forget_providers(monkeypatch)
     monkeypatch.chdir(tmp_path_factory.mktemp("docs"))
     eval_example.set_config(line_length=100, quotes="double", target_version="py310")
     names: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,9 @@ def test_seal_tools_arguments_become_a_json_schema(tmp_path: Path) -> None:
     calls = [{"api": "getNurses", "parameters": {}}, {"api": "getNurses", "parameters": {}}]
     _lines(tmp_path / "dev.jsonl", {"id": "1", "query": "How many nurses?", "calling": calls})
     task = load_routing("seal-tools", tmp_path)
-    assert task.tools["getNurses"][0]["parameters"] == {
+    (definition,) = task.tools["getNurses"]
+    assert isinstance(definition, Mapping)
+    assert definition["parameters"] == {
         "type": "object",
         "properties": {"year": {"type": "integer", "description": "The year"}},
         "required": ["year"],

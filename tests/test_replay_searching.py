@@ -27,12 +27,13 @@ from agentmem.embedding import SentenceTransformerEmbedder
 from agentmem.ingest import Clock
 from agentmem.replay.asking import EPOCH
 from agentmem.replay.given import record_from
-from agentmem.storage import handle
+from agentmem.storage import handle, reads
 from agentmem.testing import HashEmbedder
 from agentmem.types import ALL, Replay, Replayed, Scored, SearchRecord, Turn
 
 SEARCHES = 1_000
 SEARCHES_A_WRITE = 8  # so that most versions are searched, and the writer is always at work
+SEARCHES_A_NOW = 3  # today's answer and its causes take as long as the replay itself
 NARROW = 64  # components: the columns are read at hundreds of versions
 SUBJECTS = ["Lisbon", "the cello", "my sister", "rain", "the trial", "a blue car", "soup", "Ada"]
 VERBS = ["loves", "moved to", "forgot", "asked about", "plans", "painted", "sold"]
@@ -116,7 +117,10 @@ class Conversations:
             importance=(number % 5) / 4,
             metadata={"n": self._chance.randrange(9)},
         )
-        who = {"user_id": ("ada", "bo")[number % 2], "session_id": f"s{number // 20}"}
+        who: dict[str, Any] = {
+            "user_id": ("ada", "bo")[number % 2],
+            "session_id": f"s{number // 20}",
+        }
         self._memory.add(message, agent_id="aide", **who, **how)
 
 
@@ -162,7 +166,8 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
     """Record searches while another thread writes through a handle of its own."""
     folder = tmp_path_factory.mktemp("traffic") / "s"
     options: dict[str, Any] = {"embedder": HashEmbedder(NARROW), "capture_content": True}
-    patch, chance, recalls = pytest.MonkeyPatch(), random.Random(3), []
+    patch, chance = pytest.MonkeyPatch(), random.Random(3)
+    recalls: list[Recall] = []
     with patch.context():
         recorder = recording(patch)
         exporter = next(recorder)
@@ -201,7 +206,10 @@ def test_a_thousand_searches_beside_a_writer_replay_identically_from_their_spans
     assert len(versions) > SEARCHES / SEARCHES_A_WRITE / 3
     assert min(traffic.done[kind] for kind in ("add", "replace", "delete")) >= 10
     with open_hashed(traffic.folder, embedder=HashEmbedder(NARROW), read_only=True) as memory:
-        replays = [memory.replay(attributes, now=True) for attributes in traffic.recorded]
+        replays = [
+            memory.replay(attributes, now=number % SEARCHES_A_NOW == 0)
+            for number, attributes in enumerate(traffic.recorded)
+        ]
     verdicts = Counter(replay.verdict for replay in replays)
     assert verdicts == {"identical": SEARCHES}
     assert sum(len(replay.replayed) > 20 for replay in replays) > 50  # more than spans hold
@@ -215,7 +223,7 @@ def test_a_thousand_searches_beside_a_writer_replay_identically_from_their_spans
             assert one.item == (None if one.state == "gone" else hit.turn)
     causes = Counter(change.cause for replay in replays for change in replay.changes)
     assert set(causes) == {"added", "changed", "removed", "data", "ranking"}
-    for replay in replays:
+    for replay in replays[::SEARCHES_A_NOW]:
         assert_causes_are_right(replay)
 
 
@@ -238,6 +246,12 @@ def assert_causes_are_right(replay: Replay) -> None:
             assert replay.record.config_id != Ranking().id
 
 
+def answer_of(replay: Replay) -> Recall:
+    """Return today's answer."""
+    assert isinstance(replay.answer, Recall)
+    return replay.answer
+
+
 def ranks(results: Sequence[Replayed]) -> dict[str, int]:
     return {one.id: rank for rank, one in enumerate(results, 1)}
 
@@ -247,8 +261,7 @@ def test_todays_answer_is_what_a_search_gives_today(traffic: Traffic) -> None:
     with open_hashed(traffic.folder, embedder=HashEmbedder(NARROW), read_only=True) as memory:
         for attributes in traffic.recorded[:30]:
             anew = memory.search(**{**asked(chance), "ranking": None})
-            answer = memory.replay(attributes, now=True).answer
-            assert isinstance(answer, Recall)
+            answer = answer_of(memory.replay(attributes, now=True))
             assert ids(answer) == ids(anew)
             assert answer.table_version == anew.table_version
 
@@ -273,8 +286,8 @@ def test_a_search_replays_from_whatever_tells_of_it(
     assert replay.is_identical
     assert replay.largest_drift == 0
     assert [one.id for one in replay.replayed] == ["a", "b"]
-    assert replay.now is replay.answer is None
-    assert replay.changes == replay.differences == ()
+    assert (replay.now, replay.answer) == (None, None)
+    assert (replay.changes, replay.differences) == ((), ())
     assert "the same 2 results" in replay.reason
 
 
@@ -358,6 +371,46 @@ def test_another_turn_under_the_id_of_a_deleted_one_does_not_bring_it_back(
     memory.add(say("nothing to see", id="a"), user_id="ada")
     (only,) = memory.replay(recall).replayed
     assert (only.state, only.item) == ("gone", None)
+
+
+@pytest.mark.parametrize("between", [0, 1], ids=["at once", "after other deletions"])
+def test_a_turn_that_was_deleted_and_imported_in_other_words_is_not_shown(
+    memory: Memory, tmp_path: Path, between: int
+) -> None:
+    memory.add([say("the secret is soup", id="a"), say("rain", id="b")], user_id="ada")
+    recall = memory.search("what is the secret?", user_id="ada", k=1)
+    memory.export(tmp_path / "out.jsonl", user_id="ada")
+    exported = (tmp_path / "out.jsonl").read_text(encoding="utf-8")
+    (tmp_path / "in.jsonl").write_text(exported.replace("soup", "***"), encoding="utf-8")
+    for other in ("b",)[:between]:
+        memory.delete(other, user_id="ada")
+    memory.delete("a", user_id="ada")
+    memory.import_turns(tmp_path / "in.jsonl")  # which keeps the time of ingestion
+    memory.add(say("more", id="a2"), user_id="ada", on_conflict="replace")
+    replay = memory.replay(recall, now=True)
+    assert [(one.id, one.state, one.item) for one in replay.replayed] == [("a", "gone", None)]
+    assert "soup" not in repr(replay)
+
+
+def test_deletions_of_other_turns_do_not_hide_a_replaced_one(memory: Memory) -> None:
+    memory.add([say("soup on Monday", id="a"), say("rain", id="b")], user_id="ada")
+    recall = memory.search("when is soup?", user_id="ada", k=1)
+    memory.delete("b", user_id="ada")
+    memory.add(say("wind on Friday", id="a"), user_id="ada", on_conflict="replace")
+    (then,) = memory.replay(recall).replayed
+    assert isinstance(then.item, Turn)
+    assert (then.state, then.item.content) == ("changed", "soup on Monday")
+
+
+def test_where_too_much_was_deleted_to_be_sure_nothing_replaced_is_shown(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.add([say("soup on Monday", id="a"), say("rain", id="b")], user_id="ada")
+    recall = memory.search("when is soup?", user_id="ada", k=1)
+    memory.delete("b", user_id="ada")
+    memory.add(say("wind on Friday", id="a"), user_id="ada", on_conflict="replace")
+    monkeypatch.setattr(reads, "LOOKED_AT", 0)
+    assert memory.replay(recall).replayed[0].item is None
 
 
 def test_a_replaced_turn_is_shown_as_it_was(memory: Memory) -> None:
@@ -449,7 +502,7 @@ def test_weights_and_a_reranker_of_today_are_causes_of_their_own(tmp_path: Path)
         replay = memory.replay(recall, now=True)
         assert replay.is_identical
         assert {change.cause for change in replay.changes} == {"reranker"}
-        assert ids(replay.answer or ())[0] in ("t0", "t3")
+        assert ids(answer_of(replay))[0] in ("t0", "t3")
 
 
 def test_recency_is_measured_from_the_moment_of_the_search(
@@ -473,7 +526,7 @@ def test_recency_is_measured_from_the_moment_of_the_search(
         assert [one.id for one in replay.now or ()] == ["t1", "t0", "t2"]
         assert {change.cause for change in replay.changes} == {"time"}
         assert "2035-04-14 12:00 instead of 2024-05-01 12:00" in replay.changes[0].reason
-        late = memory.replay(replace(record_from(recall), asked_at=at(4_000)))  # type: ignore[type-var]
+        late = memory.replay(altered(recall, asked_at=at(4_000)))
         assert late.verdict == "different"
 
 
@@ -550,8 +603,8 @@ def test_what_cannot_be_replayed_is_told_with_its_repair_and_never_faked(
     assert replay.verdict == "impossible"
     assert named in replay.reason
     assert "Repair" in replay.reason
-    assert replay.replayed == replay.differences == replay.changes == ()
-    assert replay.now is replay.answer is None
+    assert (replay.replayed, replay.differences, replay.changes) == ((), (), ())
+    assert (replay.now, replay.answer) == (None, None)
 
 
 def prune(memory: Memory) -> None:

@@ -27,7 +27,7 @@ from agentmem.replay.given import record_from
 from agentmem.router import ToolRouter
 from agentmem.routing import holdings
 from agentmem.storage import handle
-from agentmem.types import Replay, Selection, SelectionRecord
+from agentmem.types import Replay, Selection, SelectionRecord, Tool
 
 QUERY = "Will it rain in Lisbon?"
 TALK = [
@@ -52,8 +52,8 @@ def router(tmp_path: Path) -> Iterator[ToolRouter]:
         yield opened
 
 
-def record_of(selection: Selection) -> SelectionRecord:
-    record = record_from(selection)
+def record_of(given: Selection | Replay) -> SelectionRecord:
+    record = given.record if isinstance(given, Replay) else record_from(given)
     assert isinstance(record, SelectionRecord)
     return record
 
@@ -93,10 +93,11 @@ def test_selections_amid_changes_by_two_processes_replay_identically(
         found = [router.replay(one) for one in told]
         assert Counter(one.verdict for one in found) == {"identical": len(told)}
         assert max(one.largest_drift for one in found) < 1e-5
-        versions = {(one.record.catalogue_version, one.record.examples_version) for one in found}
+        records = [record_of(one) for one in found]
+        versions = {(one.catalogue_version, one.examples_version) for one in records}
         assert len(versions) > 30
-        assert {one.record.abstained for one in found} == {True, False}
-        assert {one.record.calibrated for one in found} == {True, False}
+        assert {one.abstained for one in records} == {True, False}
+        assert {one.calibrated for one in records} == {True, False}
         for one in told[::7]:
             seen = router.replay(one, now=True)
             assert "unknown" not in causes(seen).values()
@@ -117,7 +118,7 @@ def test_a_selection_of_a_batch_its_record_and_its_span_replay_alike(
         replay = router.replay(given)
         assert (replay.verdict, replay.largest_drift) == ("identical", 0)
         assert replay.now is None
-        assert replay.changes == replay.differences == ()
+        assert (replay.changes, replay.differences) == ((), ())
     from_span = router.replay(span).record
     assert from_span.origin.trace_id == alone.trace_id
     assert from_span.origin.store == router._parts.store.name
@@ -150,7 +151,7 @@ def test_tools_say_what_became_of_them_and_a_removed_one_stays_removed(router: T
     assert told["default/book_flight"][0] == "unchanged"
     state, tool = told["default/get_weather"]
     assert state == "changed"
-    assert tool is not None
+    assert isinstance(tool, Tool)
     assert tool.description == WEATHER["description"]
     assert replay.now is not None
     today = {one.id: one.item for one in replay.now}
@@ -202,7 +203,7 @@ def test_what_cannot_be_run_again_says_why_and_is_no_error(router: ToolRouter) -
         replay = router.replay(one, now=True)
         assert replay.verdict == "impossible"
         assert why in replay.reason
-        assert replay.replayed == replay.differences == ()
+        assert (replay.replayed, replay.differences) == ((), ())
         assert replay.now is not None
         assert [found.id for found in replay.now] == [found.id for found in record.candidates]
     router.remove("get_weather")
@@ -216,6 +217,7 @@ def test_a_catalogue_that_was_dropped_by_maintenance_is_said_to_be_gone(
     selection = router.select(QUERY)
     router.remove("send_mail")
     router.select(QUERY)  # so that memory does not hold that catalogue any more either
+    assert router.replay(selection).is_identical  # which keeps it, and is asked again below
     monkeypatch.setattr(handle, "kept_for", lambda _: timedelta(0))
     monkeypatch.setattr(handle, "MARGIN", timedelta(0))
     router._parts.store.catalogue.compact()
@@ -256,7 +258,7 @@ def test_other_weights_are_a_cause(router: ToolRouter, tmp_path: Path) -> None:
         assert replay.is_identical
         assert set(causes(replay).values()) == {"ranking"}
         assert "lexical 1.5 -> 0" in replay.changes[0].reason
-        assert replay.answer is not None
+        assert isinstance(replay.answer, Selection)
         assert replay.answer.asked.routing == today.asked.routing
 
 

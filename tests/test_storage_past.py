@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from catalogue_tools import stored, tool
+from lancedb.table import Table
 from storage_tools import ADA, PASSPORT, key_of, open_store, rows_of, turn
 
 from agentmem.errors import InvalidInput, StoreError, VersionGone
-from agentmem.storage import handle
+from agentmem.storage import expiry, handle
 from agentmem.storage.resident import Residents
 from agentmem.storage.retention import DEFAULT_KEPT, kept_for
 from agentmem.storage.tool_store import ToolStore
@@ -102,6 +103,25 @@ def test_an_old_version_that_was_the_newest_until_lately_is_kept(
     monkeypatch.setattr(handle, "kept_for", lambda _: timedelta(seconds=1))
     monkeypatch.setattr(handle, "MARGIN", timedelta(milliseconds=300))
     store.compact()
+    assert store.at(version).count(scope=ADA) == 1
+
+
+def test_compactions_one_after_the_other_ask_once_when_versions_were_made(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Table] = []
+    moments = expiry._moments
+
+    def counted(table: Table) -> list[datetime]:
+        asked.append(table)
+        return moments(table)
+
+    monkeypatch.setattr(expiry, "_moments", counted)
+    version = store.version
+    for one in range(3):
+        store.append(rows_of([turn(f"later {one}")]))
+        store.compact()
+    assert len(asked) == 1
     assert store.at(version).count(scope=ADA) == 1
 
 

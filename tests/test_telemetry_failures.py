@@ -36,6 +36,7 @@ from agentmem.testing import HashEmbedder
 from agentmem.tokens import CallableCounter
 
 CLOSED = "http://127.0.0.1:9"  # the port of discard, where nobody listens
+ENDING = 10.0  # seconds; an exporter that hangs is not waited for
 WHISPER = "I never told anyone about Lisbon"
 
 
@@ -52,9 +53,16 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_providers(monkeypatch)
     passing._warn.cache_clear()
     yield
-    for provider in (trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER):
-        if isinstance(provider, TracerProvider | MeterProvider):  # not waited for: some never end
-            threading.Thread(target=provider.shutdown, daemon=True).start()
+    providers = (trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER)
+    ending = [
+        threading.Thread(target=provider.shutdown, daemon=True)
+        for provider in providers
+        if isinstance(provider, TracerProvider | MeterProvider)
+    ]
+    for thread in ending:
+        thread.start()
+    for thread in ending:  # so that no exporter complains while later tests listen
+        thread.join(ENDING)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
+from itertools import count, islice
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from memory_tools import open_hashed, say
@@ -208,7 +210,7 @@ def test_a_folder_that_cannot_be_written_is_logged_once_and_nothing_fails(
         recording.flush()
         assert len(memory.search("Lisbon?", user_id="ada")) == 1
         recording.flush()
-    (said,) = caplog.messages
+    (said,) = (one.getMessage() for one in caplog.records if one.name == "agentmem")
     assert str(tmp_path / "file" / "traces") in said
     assert "NotADirectoryError" in said
 
@@ -306,6 +308,46 @@ def test_processes_write_one_folder_while_it_is_tidied_and_read(tmp_path: Path) 
     assert len(ended) == 120
     assert sorted(recorded(tmp_path / "traces")) == sorted(ended)
     assert len(SpanFiles(tmp_path / "traces").oldest_first()) < 120
+
+
+def test_a_listing_that_a_merge_runs_into_misses_no_span(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(MANY):
+        write_rows(tmp_path, row(number))
+    scan = os.scandir
+    merged: list[Path] = []
+
+    @contextmanager
+    def overtaken(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scan(path) as entries:
+            listed = list(entries)
+        if not merged:
+            merged.append(path)
+            SpanFiles(tmp_path).tidy(max_bytes=MAX_BYTES, max_age=MAX_AGE, now=NOON)
+        yield iter(listed)
+
+    monkeypatch.setattr(os, "scandir", overtaken)
+    assert len(recorded(tmp_path)) == MANY
+    assert len(SpanFiles(tmp_path).oldest_first()) == 1
+
+
+def test_reading_comes_to_an_end_where_merging_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path, row(0))
+    read, numbers = SpanFiles.read, count(1)
+
+    def raced(files: SpanFiles, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+        if columns is not None:  # a merge reads all of them
+            for number in islice(numbers, MANY):
+                write_rows(tmp_path, row(number))
+            files.tidy(max_bytes=MAX_BYTES, max_age=MAX_AGE, now=NOON)
+        return read(files, path, columns)
+
+    monkeypatch.setattr(SpanFiles, "read", raced)
+    found = recorded(tmp_path)
+    assert len(found) == len(set(found)) > MANY
 
 
 def test_threads_record_what_each_of_them_does(tmp_path: Path) -> None:

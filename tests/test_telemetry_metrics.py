@@ -6,8 +6,11 @@ import gc
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -61,6 +64,28 @@ def use(memory: Memory) -> None:
 def by(found: list[Any], attribute: str) -> dict[Any, Any]:
     """Index points by one of their attributes."""
     return {point.attributes.get(attribute): point for point in found}
+
+
+def test_threads_that_measure_first_at_once_make_the_instruments_once() -> None:
+    class Slow(MeterProvider):
+        asked = 0
+
+        def get_meter(self, *args: Any, **kwargs: Any) -> metrics.Meter:
+            self.asked += 1
+            time.sleep(0.05)  # so that the others come meanwhile
+            return super().get_meter(*args, **kwargs)
+
+    provider = Slow(metric_readers=[InMemoryMetricReader()])
+    begin = Barrier(4)
+
+    def measure(_: int) -> None:
+        begin.wait()
+        Metrics(provider).abstained(calibrated=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(measure, range(4)))
+    assert provider.asked == 1
+    provider.shutdown()
 
 
 def test_operations_are_timed_by_their_conventional_name(

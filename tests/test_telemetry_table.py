@@ -17,10 +17,13 @@ from opentelemetry.semconv.attributes import error_attributes
 from span_tools import MOST, Ears, faults, kind_of, listening, run_everything
 
 from agentmem import CachedEmbedder, Memory, Scope, SentenceTransformerEmbedder
+from agentmem.errors import InvalidInput
 from agentmem.telemetry import Content, Tracing, scope_baggage
 from agentmem.telemetry.conventions import OPENINFERENCE_CONVENTIONS, OPERATIONS, PHASES
+from agentmem.telemetry.reading import record_of
 from agentmem.telemetry.table import attribute_of, attributes, reference
 from agentmem.testing import HashEmbedder
+from agentmem.types import ALL, Origin, SearchRecord
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -167,6 +170,35 @@ def test_candidates_are_counted_for_the_words_too(tmp_path: Path) -> None:
     told = [dict(s.attributes or {}) for s in ears.spans if kind_of(s) == "search_memory"]
     assert [one["agentmem.search.candidates"] for one in told] == [4, 2, 4, 4]
     assert [one.get("agentmem.search.lexical_candidates") for one in told] == [3, 2, 0, None]
+
+
+def test_a_search_that_compares_no_vectors_scans_no_bytes_of_them(tmp_path: Path) -> None:
+    with Memory.open(tmp_path / "a", embedder=HashEmbedder()) as memory, listening() as ears:
+        memory.add("Lisbon is warm", user_id="ada")
+        for mode in ("hybrid", "dense", "lexical"):
+            memory.search("Lisbon?", user_id="ada", mode=mode)
+        memory.search("Lisbon?", user_id="nobody")
+    told = [dict(s.attributes or {}) for s in ears.spans if kind_of(s) == "search_memory"]
+    one = 4 * HashEmbedder().passport.dimension
+    assert [span.get("agentmem.bytes_scanned") for span in told] == [one, one, None, None]
+
+
+@pytest.mark.parametrize(("told", "meant"), [(False, False), ("false", False), ("True", True)])
+def test_a_flag_that_a_backend_made_a_text_of_is_still_read(
+    tmp_path: Path, told: object, *, meant: bool
+) -> None:
+    """A search of one user must not become one of everybody."""
+    with Memory.open(tmp_path / "a", embedder=HashEmbedder()) as memory, listening() as ears:
+        memory.search("Lisbon?", user_id="ada")
+    (span,) = (s for s in ears.spans if kind_of(s) == "search_memory")
+    attributes = {**(span.attributes or {}), "agentmem.scope.all": told}
+    record = record_of(attributes, origin=Origin(store="", agentmem="1"))
+    assert isinstance(record, SearchRecord)
+    assert (record.scope is ALL) == meant
+    odd: list[object] = ["perhaps", 1, ()]
+    for broken in odd:
+        with pytest.raises(InvalidInput, match=r"agentmem\.scope\.all"):
+            record_of({**attributes, "agentmem.scope.all": broken}, origin=record.origin)
 
 
 def test_a_write_that_names_nobody_is_of_whom_the_baggage_names() -> None:

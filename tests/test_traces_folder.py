@@ -154,8 +154,9 @@ def test_the_record_of_a_search_is_the_recalls_own(traces: Traces, worked: Work)
     assert isinstance(kept, SearchRecord)
     assert kept.origin.started_at is not None
     assert list(kept.origin.milliseconds) == list(made.origin.milliseconds)
-    for phase, spent in made.origin.milliseconds.items():
-        assert kept.origin.milliseconds[phase] == pytest.approx(spent, rel=0.5, abs=2.0)
+    took = traces.span(str(worked.found.span_id)).milliseconds
+    assert min(kept.origin.milliseconds.values()) > 0
+    assert sum(kept.origin.milliseconds.values()) <= took  # phases follow one another
     assert replace(kept, origin=made.origin) == made
 
 
@@ -192,6 +193,25 @@ def test_what_holds_no_retrieval_or_several_has_no_record(traces: Traces, tmp_pa
 def test_a_span_that_lost_attributes_is_named(tmp_path: Path) -> None:
     write_rows(tmp_path, row(0))
     with pytest.raises(InvalidInput, match="has no attribute"):
+        open_traces(tmp_path).record("1".zfill(16))
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"error.type": "EmbeddingFailed"}, "failed with 'EmbeddingFailed', so nothing came of it"),
+        (
+            {"agentmem.router.queries": 3},
+            "a batch of 3 selections, and tells of none of them alone",
+        ),
+    ],
+)
+def test_a_span_that_tells_of_no_one_answer_says_why(
+    tmp_path: Path, told: dict[str, object], why: str
+) -> None:
+    operation = {"gen_ai.operation.name": "retrieval"}
+    write_rows(tmp_path, row(0, attributes=json.dumps(operation | told)))
+    with pytest.raises(InvalidInput, match=why):
         open_traces(tmp_path).record("1".zfill(16))
 
 

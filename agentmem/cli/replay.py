@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from agentmem.cli.machine import print_json
-from agentmem.cli.options import AsJson, Model, Store, filter_of, load_model, opened, waiting
+from agentmem.cli.options import AsJson, Model, filter_of, load_model, opened, waiting
 from agentmem.cli.tools.inputs import messages
 from agentmem.cli.tools.options import opened_router
 from agentmem.cli.traces.options import Folder, opened_traces
@@ -47,7 +47,12 @@ def replay(
         bool, typer.Option("--now", help="Ask today as well, and say what moved and why.")
     ] = False,
     traces: Folder = None,
-    store: Store = None,
+    store: Annotated[
+        str | None,
+        typer.Option(  # not of the environment, which names the store of today's work
+            metavar="PATH", help="Folder or address of the store, if not the one on the record."
+        ),
+    ] = None,
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:

@@ -7,12 +7,12 @@ QMSum meetings, BFCL assistant chats) and on LoCoMo with its turns split, interl
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from agentmem.errors import InvalidInput
+from agentmem.ranking.weights import hash_of, weights_of
 
 __all__ = ["Ranking"]
 
@@ -64,7 +64,8 @@ class Ranking:
 
     def __post_init__(self) -> None:
         """Refuse numbers that would turn the ranking upside down."""
-        for name, value in asdict(self).items():
+        given: Mapping[str, object] = self.weights  # of whatever type the caller passed
+        for name, value in given.items():
             if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
                 raise InvalidInput(
                     f"Ranking({name}={value!r}): weights are finite numbers, 0 or more"
@@ -83,9 +84,12 @@ class Ranking:
     @property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 over the canonical JSON of all fields."""
-        numbers = {name: value + 0.0 for name, value in asdict(self).items()}  # 1 and 1.0 are equal
-        canonical = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return hash_of(self)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Every weight, by name."""
+        return weights_of(self)
 
     @classmethod
     def plain(cls) -> Ranking:

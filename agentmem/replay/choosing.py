@@ -17,7 +17,7 @@ from agentmem.filters import Filter
 from agentmem.protocols import Embedder
 from agentmem.ranking.tools import Routing
 from agentmem.replay.comparing import counted
-from agentmem.replay.given import UNKNOWN
+from agentmem.replay.reasons import of_obstacle
 from agentmem.routing import Budget, Holdings, Request, Selector
 from agentmem.routing.question import Conversation, read_conversation
 from agentmem.routing.sight import Moment, Sight
@@ -25,12 +25,11 @@ from agentmem.routing.thresholds import InForce
 from agentmem.telemetry import Tracing
 from agentmem.types import Selection, SelectionRecord
 
-__all__ = ["Asked", "Chooser", "Conditions", "moment_of", "obstacle"]
+__all__ = ["Asked", "Chooser", "Conditions", "conditions_of", "moment_of", "obstacle"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND: Final = timedelta(microseconds=1)
 KEPT: Final = 2  # past states: a batch of replays stays at one for a while, and goes to the next
-MOST_VERSIONS: Final = 2**63 - 1  # LanceDB's numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +124,13 @@ class Chooser:
         key = moment, routing.id
         with self._lock:
             kept = self._kept.get(key)
-        if kept is None:
-            kept = self._holdings.at(moment, routing=routing)
-            with self._lock:
-                self._kept[key] = kept
-        return kept
+        if kept is not None:
+            self._holdings.check_kept(moment)
+            return kept
+        made = self._holdings.at(moment, routing=routing)
+        with self._lock:
+            self._kept[key] = made
+        return made
 
     def choose(self, asked: Asked, under: Conditions) -> Selection:
         """Select under some conditions.
@@ -188,29 +189,21 @@ def obstacle(record: SelectionRecord, *, passport_id: str) -> str | None:
         record: The selection.
         passport_id: Of the embedder of today.
     """
-    for version in (record.catalogue_version, record.examples_version, record.fits_version):
-        if not 0 <= version <= MOST_VERSIONS:
-            return f"a table has no version {version}. Repair: check the record."
-    if record.passport_id != passport_id:
-        return (
-            f"the selection was made in the embedding space {record.passport_id}, and this store's "
-            f"is {passport_id}: their vectors cannot be compared. Repair: open the store of then "
-            "with the embedder of then."
-        )
-    try:
-        weights = Routing(**record.routing)
-        InForce.of_rule(record.rule, calibrated=record.calibrated)
-    except (KeyError, TypeError, ValueError) as error:
-        return f"its weights are none of this agentmem's ({error}). {_written_by(record)}"
-    if weights.id != record.config_id:
-        return (
-            f"its weights have the hash {weights.id} here, and {record.config_id} in the record: "
-            f"some are missing, or were altered. {_written_by(record)}"
-        )
-    return None
+    return of_obstacle(
+        record,
+        versions=(record.catalogue_version, record.examples_version, record.fits_version),
+        passport_id=passport_id,
+        weights=lambda: conditions_of(record)[0],
+    )
 
 
-def _written_by(record: SelectionRecord) -> str:
-    version = record.origin.agentmem
-    known = "" if version == UNKNOWN else f", {version}"
-    return f"Repair: replay it with the agentmem that recorded it{known}."
+def conditions_of(record: SelectionRecord) -> tuple[Routing, InForce]:
+    """Return the weights of a past selection, and what it abstained by.
+
+    Raises:
+        KeyError: A number is missing.
+        TypeError: One of them is none of this agentmem's.
+        ValueError: One of them is no weight.
+    """
+    rule = InForce.of_rule(record.rule, calibrated=record.calibrated)
+    return Routing(**record.routing), rule

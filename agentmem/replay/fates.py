@@ -16,7 +16,7 @@ def state_of(then: Turn, now: Turn | None) -> State:
     """Say whether a turn of then is today what it was.
 
     Whoever deletes a turn and stores another under its id has deleted it: a replaced turn keeps
-    its time of ingestion.
+    its time of ingestion. So does one that is imported, which only the versions in between tell.
     """
     if now is None:
         return "gone"

@@ -1,19 +1,17 @@
-"""Why a past search cannot be run again, came out otherwise, or moved: causes and sentences."""
+"""Why a past retrieval cannot be run again, came out otherwise, or moved: causes and sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
-from agentmem.errors import InvalidInput
 from agentmem.ranking import Ranking
-from agentmem.replay.asking import weights_of
+from agentmem.ranking.tools import Routing
 from agentmem.replay.comparing import NAMED, Explain, Move, counted
 from agentmem.replay.given import UNKNOWN
 from agentmem.telemetry.spans import library_version
-from agentmem.types import Cause, SearchRecord, Turn
+from agentmem.types import Cause, SearchRecord, SelectionRecord, Turn
 
 __all__ = [
     "changed_weights",
@@ -27,30 +25,40 @@ __all__ = [
 MOST_VERSIONS: Final = 2**63 - 1  # LanceDB's numbers
 
 
-def of_obstacle(record: SearchRecord, *, passport_id: str) -> str | None:
-    """Say why a search cannot be run again as it was; None if nothing is known to stand against.
+def of_obstacle(
+    record: SearchRecord | SelectionRecord,
+    *,
+    versions: Iterable[int],
+    passport_id: str,
+    weights: Callable[[], Ranking | Routing],
+) -> str | None:
+    """Say why a retrieval cannot be run again as it was; None if nothing is known to stand against.
 
     Args:
-        record: The search.
+        record: The retrieval.
+        versions: Of the tables that it read.
         passport_id: Of the embedder of today.
+        weights: Reads the weights, and whatever else may be none of this agentmem's.
     """
-    version = record.origin.agentmem
-    if not 0 < record.table_version <= MOST_VERSIONS:
-        return f"a table has no version {record.table_version}. Repair: check the record."
+    for version in versions:
+        if not 0 <= version <= MOST_VERSIONS:
+            return f"a table has no version {version}. Repair: check the record."
     if record.passport_id != passport_id:
+        noun = "search" if isinstance(record, SearchRecord) else "selection"
         return (
-            f"the search was made in the embedding space {record.passport_id}, and this store's is "
+            f"the {noun} was made in the embedding space {record.passport_id}, and this store's is "
             f"{passport_id}: their vectors cannot be compared. Repair: open the store of then with "
             "the embedder of then."
         )
+    written_by = _written_by(record.origin.agentmem)
     try:
-        weights = weights_of(record)
-    except (TypeError, InvalidInput) as error:
-        return f"its weights are none of this agentmem's ({error}). {_written_by(version)}"
-    if weights.id != record.config_id:
+        found = weights().id
+    except (KeyError, TypeError, ValueError) as error:
+        return f"its weights are none of this agentmem's ({error}). {written_by}"
+    if found != record.config_id:
         return (
-            f"its weights have the hash {weights.id} here, and {record.config_id} in the record: "
-            f"some are missing, or were altered. {_written_by(version)}"
+            f"its weights have the hash {found} here, and {record.config_id} in the record: "
+            f"some are missing, or were altered. {written_by}"
         )
     return None
 
@@ -130,9 +138,9 @@ def without_the_past(
     return explain
 
 
-def changed_weights(before: Ranking, after: Ranking) -> str:
+def changed_weights(before: Ranking | Routing, after: Ranking | Routing) -> str:
     """Say which weights differ."""
-    old, new = asdict(before), asdict(after)
+    old, new = before.weights, after.weights
     changed = [f"{name} {old[name]:g} -> {new[name]:g}" for name in old if old[name] != new[name]]
     more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
     return f"today's weights are others ({', '.join(changed[:NAMED])}{more})"

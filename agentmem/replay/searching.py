@@ -27,7 +27,7 @@ from agentmem.replay.comparing import (
     is_same,
     largest_drift,
 )
-from agentmem.replay.fates import fates_of, past_results, present_results
+from agentmem.replay.fates import fates_of, past_results, present_results, state_of
 from agentmem.replay.given import refuse_lacking
 from agentmem.retrieval.ordering import reranker_name
 from agentmem.storage.reads import Reads
@@ -118,7 +118,12 @@ class SearchReplayer:
 
     def _replayed(self, asked: Asked, *, now: bool) -> Replay:
         record = asked.record
-        reason = reasons.of_obstacle(record, passport_id=self._embedder.passport.id)
+        reason = reasons.of_obstacle(
+            record,
+            versions=[record.table_version],
+            passport_id=self._embedder.passport.id,
+            weights=lambda: weights_of(record),
+        )
         if reason is None:
             try:
                 past = self._past(asked)
@@ -152,13 +157,26 @@ class SearchReplayer:
             reason=reasons.of_verdict(
                 record, same=same, differing=len(differing), store=self._store.name
             ),
-            replayed=past_results(past, now=present),
+            replayed=past_results(past, now=self._same_turns(past, present)),
             differences=differing,
             largest_drift=largest_drift(recorded, again),
             now=None if today is None else present_results(today.run, then=today.then),
             changes=() if today is None else today.changes,
             answer=None if today is None else today.run.recall,
         )
+
+    def _same_turns(self, past: Run, present: Mapping[str, Turn]) -> Mapping[str, Turn]:
+        """Return the turns of today without those whose id was free for a time: other turns.
+
+        An import keeps times of ingestion, so these do not tell a replaced turn from another one.
+        """
+        changed = [
+            key for key, then in past.turns.items() if state_of(then, present.get(key)) == "changed"
+        ]
+        if not changed:
+            return present
+        others = self._store.returned(changed, since=past.recall.table_version)
+        return {key: turn for key, turn in present.items() if key not in others}
 
     def _differences(
         self, record: SearchRecord, recorded: Mapping[str, float], again: Mapping[str, float]

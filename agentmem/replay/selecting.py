@@ -11,7 +11,7 @@ from agentmem.errors import VersionGone
 from agentmem.filters import Filter, parse_filter, to_json
 from agentmem.protocols import Embedder
 from agentmem.ranking.tools import Routing
-from agentmem.replay.choosing import Asked, Chooser, Conditions, moment_of, obstacle
+from agentmem.replay.choosing import Asked, Chooser, Conditions, conditions_of, moment_of, obstacle
 from agentmem.replay.comparing import (
     Explain,
     Fate,
@@ -27,7 +27,6 @@ from agentmem.replay.since import Present
 from agentmem.replay.tools import Chosen, fates_of, replayed
 from agentmem.routing import Budget, Holdings, Thresholds
 from agentmem.routing.sight import Sight
-from agentmem.routing.thresholds import InForce
 from agentmem.telemetry import Tracing
 from agentmem.telemetry.spans import library_version
 from agentmem.types import Cause, Change, Replay, SelectionRecord
@@ -124,11 +123,8 @@ class SelectionReplayer:
         Raises:
             VersionGone: The catalogue of then is not kept.
         """
-        routing = Routing(**record.routing)
-        sight = self._chooser.sight(moment_of(record), routing=routing)
-        return Conditions(
-            sight, routing, InForce.of_rule(record.rule, calibrated=record.calibrated)
-        )
+        routing, rule = conditions_of(record)
+        return Conditions(self._chooser.sight(moment_of(record), routing=routing), routing, rule)
 
     def _compared(self, asked: Asked, then: Conditions, *, now: bool) -> Replay:
         """Select as it was, and compare with what was recorded."""

@@ -7,13 +7,14 @@ that moved is put down to the one that moved it furthest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from agentmem.ranking.tools import Routing
 from agentmem.ranking.tools.scaling import IDENTITY
 from agentmem.replay.choosing import Asked, Chooser, Conditions, moment_of
-from agentmem.replay.comparing import NAMED, Data, Explain, Move, Step, changes
+from agentmem.replay.comparing import Data, Explain, Move, Step, changes
+from agentmem.replay.reasons import changed_weights
 from agentmem.replay.tools import Chosen, fates_of, grown
 from agentmem.routing import LessonLog, Thresholds
 from agentmem.routing.known import DAY
@@ -123,7 +124,7 @@ class Present:
         rule = then.rule
         if routing != today.routing:
             rule = then.rule if record.calibrated else _default(today.routing)
-            why = f"today's weights are others ({_changed_weights(routing, today.routing)})"
+            why = changed_weights(routing, today.routing)
             yield _constant("the weights", "ranking", why, replace(today, rule=rule))
         why = f"the threshold was {_rule_text(rule)}, and is {_rule_text(today.rule)}"
         yield _constant("the calibration", "calibration", why, today)
@@ -181,13 +182,6 @@ def _brought(lessons: Sequence[Row], one: str, many: str) -> str:
 
 def _concerns(lesson: Row, key: str) -> bool:
     return any(key.endswith(f"/{name}") for name in lesson["tools"])
-
-
-def _changed_weights(before: Routing, after: Routing) -> str:
-    old, new = asdict(before), asdict(after)
-    changed = [f"{name} {old[name]:g} -> {new[name]:g}" for name in old if old[name] != new[name]]
-    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-    return f"{', '.join(changed[:NAMED])}{more}"
 
 
 def _default(routing: Routing) -> InForce:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final, Protocol
 
@@ -136,7 +136,8 @@ class Searcher:
             found = self._search(request, current)
             recall = found.recall
             current.describe(lambda: of_recall(recall, current.content))
-            current.set({"agentmem.bytes_scanned": found.sight.columns.vectors.nbytes})
+            if request.mode != "lexical" and recall.candidates:
+                current.set({"agentmem.bytes_scanned": found.sight.columns.vectors.nbytes})
             scores = tuple(hit.score for hit in recall[:2])
             current.metrics.found("search_memory", scores=scores, results=len(recall))
         return found
@@ -200,7 +201,7 @@ class Searcher:
     def _as_asked(self, request: Request, *, now: int) -> SearchAsked:
         return SearchAsked(
             k=request.k,
-            ranking=asdict(request.ranking),
+            ranking=request.ranking.weights,
             at=EPOCH + timedelta(microseconds=now),
             since=request.since,
             until=request.until,

@@ -104,6 +104,15 @@ class Holdings:
         used = replace(moment, fits_version=0 if kept is None else kept.version)
         return Sight.of(known, usage, shelf=shelf, config=routing, moment=used)
 
+    def check_kept(self, moment: Moment) -> None:
+        """Refuse a past state whose catalogue is no longer kept, even where somebody holds it.
+
+        Raises:
+            VersionGone: It is no longer kept, or never was.
+            StoreError: The store could not be read.
+        """
+        self._store.catalogue.check_kept(moment.catalogue_version)
+
     def without(self, queries: Collection[str], *, sight: Sight) -> Sight:
         """Return what would be in sight had these queries never been usage examples."""
         known, gone = sight.observations, set(queries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Final, Protocol, TypeAlias
 
@@ -267,7 +267,7 @@ class Selector:
         request = asked.request
         return SelectionAsked(
             k=request.k,
-            routing=asdict(self._routing),
+            routing=self._routing.weights,
             rule=rule.rule,
             learnt_at=EPOCH + timedelta(microseconds=sight.learnt_at),
             fits_version=sight.fits_version,

@@ -155,6 +155,15 @@ class Catalogue:
             self._table.schema.empty_table(), version=0
         )
 
+    def check_kept(self, version: int) -> None:
+        """Refuse a version that is no longer kept, even where it was read a moment ago.
+
+        Raises:
+            VersionGone: It is no longer kept, or there is none of that number yet.
+            StoreError: The store could not be read.
+        """
+        self._table.at(version)
+
     def compact(self) -> None:
         """Merge what many small writes left behind; a no-op while others write."""
         self._table.compact()

@@ -16,6 +16,7 @@ from lancedb.table import Table
 
 from agentmem.errors import StoreError, VersionGone
 from agentmem.storage.border import commit, store_errors
+from agentmem.storage.expiry import Expiry
 from agentmem.storage.guard import Guard
 from agentmem.storage.opening import Opened
 from agentmem.storage.retention import kept_for
@@ -89,6 +90,7 @@ class Handle:
         self._guard = guard
         self._lock = threading.Lock()
         self._commits = 0
+        self._expiry = Expiry()
         with store_errors(opened.uri, f"open the table of {holding}"):
             self._table = opened.db.open_table(table)
 
@@ -175,7 +177,9 @@ class Handle:
         LanceDB counts from when a version was made. One that is a month old may have been read a
         minute ago, and is to be kept from when the next one took its place.
         """
-        table.optimize(cleanup_older_than=_age_in_force(table, window=kept_for(self._opened)))
+        now, window = datetime.now(timezone.utc), kept_for(self._opened)
+        since = self._expiry.since(table, window=window, now=now)
+        table.optimize(cleanup_older_than=now - since + MARGIN)
 
     def _is_due(self) -> bool:
         """Count a commit, and say whether compaction has been earned."""
@@ -191,14 +195,6 @@ class Handle:
         with suppress(StoreError), self.reading("count rows") as table:
             return bool(table.count_rows() <= commits * ROWS_A_COMMIT)
         return False
-
-
-def _age_in_force(table: Table, *, window: timedelta) -> timedelta:
-    """Return the age of the version that was the newest one when a window until now began."""
-    now = datetime.now(timezone.utc)
-    made = (one["timestamp"].astimezone(timezone.utc) for one in table.list_versions())
-    before = [at for at in made if at <= now - window]  # naive local times, as LanceDB tells them
-    return now - max(before) + MARGIN if before else window
 
 
 def _gone(uri: str, reading: str, version: int) -> VersionGone:

@@ -7,10 +7,10 @@ comes first.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from lancedb.query import ColumnOrdering
 from lancedb.table import Table
 from numpy.typing import NDArray
 
+from agentmem.errors import VersionGone
 from agentmem.filters import Filter
 from agentmem.storage.arrow import matrix, strings
 from agentmem.storage.census import count_distinct, folder_bytes, sessions_of
@@ -33,6 +34,7 @@ __all__ = ["Reads"]
 
 CONVERSATION: Final = ("event_time", "ingested_at", "id")
 PAST_VERSIONS: Final = 4  # the newest, and those of searches that began a moment ago
+LOOKED_AT: Final = 200  # versions, to see whether a turn was deleted in between; about a second
 
 
 class Reads:
@@ -100,6 +102,25 @@ class Reads:
         """Return the turns with these keys, without those that do not exist."""
         rows = read_keyed(self._handle, keys, columns=[*TURN_COLUMNS, "key"], where=HEADS)
         return {row["key"]: turn_from_row(row) for row in rows.to_pylist()}
+
+    def returned(self, keys: Iterable[str], *, since: int) -> set[str]:
+        """Return those of these keys that had no turn at some time after a version.
+
+        All of them where more was deleted since than can be looked at: who asks wants to be sure.
+        """
+        wanted = set(keys)
+        with self._handle.reading() as table:
+            versions = _after_deletions(table.list_versions(), since=since)
+        if len(versions) > LOOKED_AT:
+            return wanted
+        there = wanted
+        try:
+            for version in versions:
+                past = self._handle.at(version)
+                there = set(strings(read_keyed(past, there, columns=["key"], where=HEADS)["key"]))
+        except VersionGone:  # pruned a moment ago
+            return wanted
+        return wanted - there
 
     def vectors_by_key(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return the vectors of the chunks of each turn, in order, shape (chunks, D)."""
@@ -223,3 +244,18 @@ class Reads:
         with self._handle.reading() as table:
             rows = table.search().where(selected).select(["key"]).to_arrow()
         return strings(rows["key"])
+
+
+def _after_deletions(versions: Iterable[Mapping[str, Any]], *, since: int) -> list[int]:
+    """Return the versions that may be of a deletion: fewer rows, or a number that is not known."""
+    rows: dict[int, int | None] = {
+        one["version"]: int(told) if (told := one["metadata"].get("total_rows")) else None
+        for one in versions
+    }
+    found, before = [], rows.get(since)
+    for version in sorted(version for version in rows if version > since):
+        count = rows[version]
+        if before is None or count is None or count < before:
+            found.append(version)
+        before = count
+    return found

@@ -7,6 +7,7 @@ once and passed over: telemetry never fails a call.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
 from typing import Final, TypeAlias
@@ -27,6 +28,8 @@ Record: TypeAlias = Callable[[float, Told], None]
 NAME: Final = "agentmem"
 PROVIDERS: Final = 4  # an application has one, and there is the one for silence
 SILENCE: Final = NoOpMeterProvider()
+
+_MAKING: Final = threading.Lock()
 
 
 class Metrics:
@@ -120,9 +123,15 @@ def _conventional(operation: str) -> str:
     return known.get(operation) or operation  # type: ignore[call-overload]
 
 
-@lru_cache(PROVIDERS)
 def _made(provider: MeterProvider) -> Mapping[str, Record]:
-    """Make the instruments of a provider, once: a provider that waits for an SDK keeps them all."""
+    """Return the instruments of a provider; two makers at a time would make every gauge twice."""
+    with _MAKING:
+        return _made_once(provider)
+
+
+@lru_cache(PROVIDERS)
+def _made_once(provider: MeterProvider) -> Mapping[str, Record]:
+    """Make the instruments of a provider: one that waits for an SDK keeps them all."""
     meter = provider.get_meter(NAME)
     made = {name: _one(meter, instrument) for name, instrument in INSTRUMENTS.items()}
     return {name: record for name, record in made.items() if record is not None}

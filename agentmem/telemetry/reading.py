@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 SEARCH: Final = "search_memory"
 SELECTION: Final = "retrieval"
+FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 ADVICE: Final = (
     "Repair: pass the attributes of a search_memory or retrieval span as agentmem recorded them."
 )
@@ -47,9 +48,11 @@ def record_of(attributes: Mapping[str, Any], *, origin: Origin) -> SearchRecord 
         origin: Where it comes from; its store is taken from the attributes if it is empty.
 
     Raises:
-        InvalidInput: It is no span of a retrieval, or some of it is missing or broken.
+        InvalidInput: It is no span of a retrieval, nothing or several things came of it, or some
+            of it is missing or broken.
     """
     told = _Told(attributes)
+    _refuse_unanswered(attributes)
     operation = attributes.get("gen_ai.operation.name")
     if operation == SEARCH:
         return _search(told, origin)
@@ -59,6 +62,20 @@ def record_of(attributes: Mapping[str, Any], *, origin: Origin) -> SearchRecord 
         f"a span of gen_ai.operation.name={shown(operation)} is no search and no selection, so "
         f"there is nothing to replay. {ADVICE}"
     )
+
+
+def _refuse_unanswered(attributes: Mapping[str, Any]) -> None:
+    """Refuse spans that are as agentmem records them, and yet tell of no one answer."""
+    error, queries = attributes.get("error.type"), attributes.get("agentmem.router.queries", 1)
+    if error is not None:
+        raise InvalidInput(
+            f"it failed with {shown(error)}, so nothing came of it that could be run again."
+        )
+    if queries != 1:
+        raise InvalidInput(
+            f"this span is of a batch of {shown(queries)} selections, and tells of none of them "
+            "alone. Replay what select_batch returned, or select one by one."
+        )
 
 
 def record_of_recall(recall: Recall) -> SearchRecord:
@@ -139,7 +156,7 @@ class _Told:
 
     def __init__(self, attributes: Mapping[str, Any]) -> None:
         self._attributes = attributes
-        self.is_redacted = attributes.get("agentmem.content.redacted") is True
+        self.is_redacted = self.get("agentmem.content.redacted", _flag) or False
 
     def need(self, name: str, kind: Callable[[Any], T]) -> T:
         value = self._attributes.get(name)
@@ -186,7 +203,7 @@ def _search(told: _Told, origin: Origin) -> SearchRecord:
         mode=told.need("agentmem.search.mode", _mode),
         since=told.get("agentmem.search.since", _moment),
         until=told.get("agentmem.search.until", _moment),
-        filtered=told.need("agentmem.filtered", bool),
+        filtered=told.need("agentmem.filtered", _flag),
         where=told.content("agentmem.filter", json.loads),
         ranking=told.need("agentmem.ranking.config", json.loads),
         config_id=told.need("agentmem.ranking.id", str),
@@ -207,7 +224,7 @@ def _selection(told: _Told, origin: Origin) -> SelectionRecord:
         k=told.need("agentmem.router.k", _depth),
         max_tokens=told.get("agentmem.router.max_tokens", int),
         namespace=told.get("agentmem.router.namespace", str),
-        filtered=told.need("agentmem.filtered", bool),
+        filtered=told.need("agentmem.filtered", _flag),
         where=told.content("agentmem.filter", json.loads),
         exclude=told.get("agentmem.router.exclude", _texts) or (),
         called=told.get("agentmem.router.called", _texts) or (),
@@ -217,7 +234,7 @@ def _selection(told: _Told, origin: Origin) -> SelectionRecord:
         routing=told.need("agentmem.routing.config", json.loads),
         config_id=told.need("agentmem.routing.id", str),
         rule=told.need("agentmem.router.rule", json.loads),
-        calibrated=told.need("agentmem.router.calibrated", bool),
+        calibrated=told.need("agentmem.router.calibrated", _flag),
         learnt_at=told.need("agentmem.router.learnt_at", _moment),
         passport_id=told.need("agentmem.passport.id", str),
         catalogue_version=told.need("agentmem.catalogue.version", int),
@@ -225,7 +242,7 @@ def _selection(told: _Told, origin: Origin) -> SelectionRecord:
         fits_version=told.need("agentmem.fits.version", int),
         catalogue=told.need("agentmem.router.catalogue", int),
         chosen=told.get("agentmem.router.chosen", _texts) or (),
-        abstained=told.need("agentmem.router.abstained", bool),
+        abstained=told.need("agentmem.router.abstained", _flag),
         confidence=told.need("agentmem.router.confidence", float),
         candidates=told.documents(),
         origin=_origin(origin, store=told.need("gen_ai.data_source.id", str)),
@@ -233,7 +250,7 @@ def _selection(told: _Told, origin: Origin) -> SelectionRecord:
 
 
 def _scope(told: _Told) -> Scope | AllScopes:
-    if told.get("agentmem.scope.all", bool):
+    if told.get("agentmem.scope.all", _flag):
         return ALL
     return Scope(
         told.get("agentmem.scope.user_id", str),
@@ -255,6 +272,14 @@ def _mode(value: Any) -> Mode:
     if value not in get_args(Mode):
         raise InvalidInput(shown(value))
     return cast("Mode", value)
+
+
+def _flag(value: Any) -> bool:
+    """Return a flag, also from a backend that made a text of it; `bool` takes "false" for true."""
+    flag = FLAGS.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(flag, bool):
+        raise InvalidInput(shown(value))
+    return flag
 
 
 def _depth(value: Any) -> Any:

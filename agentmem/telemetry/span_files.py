@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SpanFile", "SpanFiles"]
 
-NAME: Final = re.compile(r"spans-(\d{8}T\d{6}\.\d{6}Z)-\d+-[0-9a-f]{8}\.parquet")
+NAME: Final = re.compile(r"spans-\d{8}T\d{6}\.\d{6}Z-\d+-[0-9a-f]{8}\.parquet")
 MOMENT: Final = "%Y%m%dT%H%M%S.%fZ"
 UNFINISHED: Final = re.compile(r"\.spans-.*\.tmp")  # DuckDB's *.parquet does not match it
 MANY: Final = 16  # small files of one day that are made one: every 16 s under steady traffic
@@ -35,6 +35,7 @@ SMALL: Final = 256_000  # bytes; a larger file is worth its own
 MERGED: Final = 1_000_000  # bytes; keeps a merge under about 50 MB of memory, and ageing fine
 ABANDONED: Final = 3_600.0  # seconds; no write takes so long, its process was killed
 PATIENCE: Final = 10.0  # seconds to wait for the lock; a merge holds it for less than one
+LISTINGS: Final = 10  # of a folder, until two agree; a merge is rarer than a listing is long
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,28 @@ class SpanFiles:
     folder: Path
 
     def oldest_first(self) -> list[SpanFile]:
-        """Return the files, the oldest first."""
-        found: list[SpanFile] = []
+        """Return the files, the oldest first.
+
+        A listing that a merge ran into may hold neither the old files nor the new one: readdir(3)
+        leaves open what it says of files that come and go. So one counts if nothing of the one
+        before it has gone.
+        """
+        before, found = self._listed(), self._listed()
+        for _ in range(LISTINGS):
+            if before.keys() <= found.keys():
+                break
+            before, found = found, self._listed()
+        return [SpanFile(self.folder / name, found[name], _moment(name)) for name in sorted(found)]
+
+    def _listed(self) -> dict[str, int]:
+        """Return the size of each file, by its name."""
+        found: dict[str, int] = {}
         with os.scandir(self.folder) as entries:
             for entry in entries:
-                named = NAME.fullmatch(entry.name)
-                if named:
+                if NAME.fullmatch(entry.name):
                     with suppress(FileNotFoundError):  # merged or pruned meanwhile
-                        moment = datetime.strptime(named[1], MOMENT).replace(tzinfo=timezone.utc)
-                        found.append(SpanFile(Path(entry.path), entry.stat().st_size, moment))
-        return sorted(found, key=lambda file: file.path.name)
+                        found[entry.name] = entry.stat().st_size
+        return found
 
     def write(self, table: pa.Table, *, at: datetime) -> Path:
         """Write a file of spans, whole or not at all.
@@ -183,6 +196,11 @@ class SpanFiles:
                 with suppress(FileNotFoundError):
                     if time.time() - path.stat().st_mtime > ABANDONED:
                         path.unlink()
+
+
+def _moment(name: str) -> datetime:
+    """Return when a file was written, by its name."""
+    return datetime.strptime(name.split("-")[1], MOMENT).replace(tzinfo=timezone.utc)
 
 
 def _part(whole: pa.Schema, columns: Sequence[str]) -> pa.Schema:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 HEAVY: Final = ("attributes", "events", "resource")
 LIGHT: Final = tuple(name for name in COLUMNS if name not in HEAVY)
 MOMENTS: Final = ("started_at", "ended_at")
-TRIES: Final = 5  # a merge takes its files away once; five in a row would be another fault
+TRIES: Final = 5  # readings without the lock; a merge takes its files away once
 
 logger = logging.getLogger("agentmem")
 
@@ -90,6 +90,7 @@ class SpanReader:
             try:
                 known[name] = self._known[name] if name in self._known else self._read(file)
             except FileNotFoundError:
+                self._known = known | self._known  # another try reads only what is new
                 raise
             except (OSError, ValueError, LookupError) as error:  # pyarrow's own are among these
                 skipped[name] = f"{type(error).__name__}: {str(error)[:200]}"
@@ -113,7 +114,7 @@ class SpanReader:
             ) from error
 
     def _retried(self, reading: Callable[[], T]) -> T:
-        """Read again where a file went away meanwhile, because it was merged or pruned."""
+        """Read again where a file went away meanwhile; in the end while none can be merged."""
         for _ in range(TRIES):
             try:
                 return reading()
@@ -121,7 +122,15 @@ class SpanReader:
                 raise
             except FileNotFoundError:
                 continue
-        raise StoreError(f"files in {self._folder} keep vanishing while they are read. Try again.")
+        try:
+            with self._files.locked():
+                return reading()
+        except StoreNotFound:
+            raise
+        except OSError as error:  # a folder that only others may write, for one
+            raise StoreError(
+                f"files in {self._folder} keep vanishing while they are read. Try again."
+            ) from error
 
 
 def no_traces(folder: Path, why: str) -> StoreNotFound:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias, overload
@@ -157,13 +157,17 @@ class Passport:
     @property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 over the canonical JSON of all fields."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self._fields(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def differences(self, other: Passport) -> dict[str, tuple[Any, Any]]:
         """Fields that differ, each with (this one's, the other's) value."""
-        mine, theirs = asdict(self), asdict(other)
+        mine, theirs = self._fields(), other._fields()
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+    def _fields(self) -> dict[str, Any]:
+        """Every field, by name; every retrieval asks for `id`, and `asdict` takes twice as long."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ Seal-Tools and BFCL functions); `agentmem eval router` repeats the measurement.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from agentmem.errors import InvalidInput
+from agentmem.ranking.weights import hash_of, weights_of
 
 __all__ = ["Routing"]
 
@@ -86,7 +86,8 @@ class Routing:
 
     def __post_init__(self) -> None:
         """Refuse numbers that would turn the selection upside down."""
-        for name, value in asdict(self).items():
+        given: Mapping[str, object] = self.weights  # of whatever type the caller passed
+        for name, value in given.items():
             if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
                 raise InvalidInput(
                     f"Routing({name}={value!r}): weights are finite numbers, 0 or more"
@@ -103,6 +104,9 @@ class Routing:
     @property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 over the canonical JSON of all fields."""
-        numbers = {name: value + 0.0 for name, value in asdict(self).items()}  # 1 and 1.0 are equal
-        canonical = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return hash_of(self)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Every weight, by name."""
+        return weights_of(self)
