@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 __all__ = [
+    "EPOCH",
     "MAX_ID_CHARS",
     "MAX_INTEGER",
     "MAX_JSON_DEPTH",
@@ -37,6 +38,7 @@ __all__ = [
     "utc",
 ]
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # what microseconds are counted from
 MAX_ID_CHARS: Final = 512  # longer than any URL-like id in use; keys and filters stay small
 MAX_JSON_DEPTH: Final = 32  # deeper is a reference cycle or a document, and overflows recursion
 MAX_INTEGER: Final = 2**63 - 1  # beyond 64 bits the store's JSON turns integers into floats

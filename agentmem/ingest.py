@@ -15,6 +15,7 @@ import pyarrow as pa
 import uuid_utils
 
 from agentmem.analysis import stored_terms
+from agentmem.checks import EPOCH
 from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
 from agentmem.messages import embedding_text, gathered, is_undated, to_turns
@@ -29,7 +30,6 @@ __all__ = ["Added", "Clock", "OnConflict", "Writer"]
 
 OnConflict: TypeAlias = Literal["error", "replace"]
 MICROSECOND: Final = timedelta(microseconds=1)
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Added:

@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agentmem import InvalidInput, Memory, Ranking, Recall, field
+from agentmem.checks import EPOCH
 from agentmem.embedding import SentenceTransformerEmbedder
 from agentmem.ingest import Clock
-from agentmem.replay.asking import EPOCH
 from agentmem.replay.given import record_from
 from agentmem.storage import handle, reads
 from agentmem.testing import HashEmbedder

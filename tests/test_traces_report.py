@@ -23,12 +23,12 @@ from traces_tools import NOON, Work, row, work, write_rows
 from agentmem import InvalidInput, MissingDependency, NotFound
 from agentmem.errors import StoreError
 from agentmem.traces import SpanRow, SpanTree, open_traces, tree_of
-from agentmem.traces.legend import SLOTS, phase_slot, term_slot
-from agentmem.traces.plots import MAX_COLUMNS, Layer, columns_plot, histogram_plot
 from agentmem.traces.report import page_of, write_report
+from agentmem.traces.report.legend import SLOTS, phase_slot, term_slot
+from agentmem.traces.report.plots import MAX_COLUMNS, Layer, columns_plot, histogram_plot
+from agentmem.traces.report.summary import Retrieval, Summary
+from agentmem.traces.report.telling import MAX_STEPS, summary_of
 from agentmem.traces.spans import moment_of
-from agentmem.traces.summary import Retrieval, Summary
-from agentmem.traces.telling import MAX_STEPS, summary_of
 
 SCRIPT = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>"
 OPENING_TAGS = {"br", "link", "meta", "path", "rect", "use"}  # without an end, or with their own
@@ -419,7 +419,7 @@ def test_a_histogram_of_one_value_can_be_drawn() -> None:
 
 
 def test_every_phase_and_term_has_a_colour_of_the_page() -> None:
-    style = files("agentmem.traces").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("agentmem.traces.report").joinpath("page.css").read_text(encoding="utf-8")
     slots = {phase_slot(name) for name in ("embeddings", "load", "unheard of")}
     slots |= {term_slot(name) for name in ("dense", "words", "unheard of")}
     assert slots <= set(range(SLOTS))
@@ -441,7 +441,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def themes() -> Iterator[Any]:
-    style = files("agentmem.traces").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("agentmem.traces.report").joinpath("page.css").read_text(encoding="utf-8")
     for name, block in zip(("light", "dark"), re.findall(r":root \{(.*?)\}", style, re.DOTALL)):  # noqa: B905 - a third is for print
         yield pytest.param(dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)), id=name)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cachetools import LRUCache
 
+from agentmem.checks import EPOCH
 from agentmem.filters import Filter
 from agentmem.protocols import Embedder, Reranker
 from agentmem.ranking import Ranking
@@ -25,7 +26,6 @@ from agentmem.types import AllScopes, Recall, Scope, SearchRecord, Turn
 
 __all__ = ["Asked", "Asker", "Conditions", "Run", "key_of", "weights_of"]
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND: Final = timedelta(microseconds=1)
 KEPT_BYTES: Final = 64 << 20  # of past columns: a batch of replays stays at a version for a while
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Final
 
 from cachetools import LRUCache
 
+from agentmem.checks import EPOCH
 from agentmem.errors import InvalidInput
 from agentmem.filters import Filter
 from agentmem.protocols import Embedder
@@ -27,7 +28,6 @@ from agentmem.types import Selection, SelectionRecord
 
 __all__ = ["Asked", "Chooser", "Conditions", "conditions_of", "moment_of", "obstacle"]
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND: Final = timedelta(microseconds=1)
 KEPT: Final = 2  # past states: a batch of replays stays at one for a while, and goes to the next
 

@@ -6,10 +6,10 @@ A record itself, the answer of a search or selection, the attributes of a span, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
-from agentmem.checks import shown
+from agentmem.checks import EPOCH, shown
 from agentmem.errors import InvalidInput
 from agentmem.telemetry.reading import record_of, record_of_recall, record_of_selection
 from agentmem.types import Origin, Recall, SearchRecord, Selection, SelectionRecord
@@ -20,7 +20,6 @@ Given: TypeAlias = (
     Any  # a span is of whichever SDK an application uses: told by its attributes alone
 )
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 UNKNOWN: Final = "unknown"
 
 

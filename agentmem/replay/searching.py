@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from agentmem.checks import EPOCH
 from agentmem.errors import VersionGone
 from agentmem.filters import Filter, field, parse_filter, to_json
 from agentmem.protocols import Embedder, Reranker
 from agentmem.ranking import Ranking
 from agentmem.replay import reasons
-from agentmem.replay.asking import EPOCH, Asked, Asker, Conditions, Run, weights_of
+from agentmem.replay.asking import Asked, Asker, Conditions, Run, weights_of
 from agentmem.replay.comparing import (
     Data,
     Step,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.checks import EPOCH
 from agentmem.embedding.queries import embed_query
 from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
@@ -30,7 +31,6 @@ from agentmem.types import AllScopes, Hit, Mode, Recall, Scope, SearchAsked
 __all__ = ["Found", "Holding", "Request", "Searcher"]
 
 MODES: Final = ("hybrid", "dense", "lexical")
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 Row = NDArray[np.float32]
 

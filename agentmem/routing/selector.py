@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
-from typing import Final, Protocol, TypeAlias
+from datetime import timedelta
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.checks import shown
+from agentmem.checks import EPOCH, shown
 from agentmem.embedding.queries import embed_queries
 from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
@@ -30,7 +30,6 @@ from agentmem.types import Selection, SelectionAsked
 
 __all__ = ["Depth", "Request", "Rules", "Selector", "Sights"]
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 Mask: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float32]

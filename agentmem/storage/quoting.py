@@ -8,15 +8,14 @@ in `''` as they are. The parser knows one escape, the doubled quote, and that is
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Final
 
-from agentmem.checks import clean_text
+from agentmem.checks import EPOCH, clean_text
 
 __all__ = ["EVERYTHING", "any_of", "both", "literal"]
 
 EVERYTHING: Final = "true"
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND: Final = timedelta(microseconds=1)
 
 

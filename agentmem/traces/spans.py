@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+from agentmem.checks import EPOCH
 from agentmem.telemetry.conventions import OPERATIONS
 
 __all__ = [
@@ -23,7 +24,6 @@ RETRIEVALS: Final[Mapping[str, str]] = {  # operation, and what people call it
     "search_memory": "search",
     "retrieval": "selection",
 }
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 LONGEST: Final = 2**63 - 1  # nanoseconds that a column holds: until the year 2262
 QUERIES: Final = ("input.value", "gen_ai.memory.query.text", "gen_ai.retrieval.query.text")
 

@@ -9,10 +9,10 @@ from typing import Final, get_args
 
 import numpy as np
 
-from agentmem.traces.legend import OTHER, Entry, phase_entries, term_entries
-from agentmem.traces.plots import MAX_COLUMNS, Layer, columns_plot, histogram_plot
-from agentmem.traces.summary import Kind, Retrieval, Summary
-from agentmem.traces.wording import as_time
+from agentmem.traces.report.legend import OTHER, Entry, phase_entries, term_entries
+from agentmem.traces.report.plots import MAX_COLUMNS, Layer, columns_plot, histogram_plot
+from agentmem.traces.report.summary import Kind, Retrieval, Summary
+from agentmem.traces.report.wording import as_time
 
 __all__ = ["Part", "Plot", "parts_of"]
 

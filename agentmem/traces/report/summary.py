@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from agentmem.traces.legend import OTHER
+from agentmem.traces.report.legend import OTHER
 from agentmem.traces.spans import SpanRow, SpanTree
 from agentmem.types import SearchRecord, SelectionRecord
 

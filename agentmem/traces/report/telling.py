@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agentmem.errors import InvalidInput
-from agentmem.traces.legend import OTHER, phase_slot, term_entries
 from agentmem.traces.records import record_of_branch
-from agentmem.traces.spans import Branch, SpanRow, SpanTree
-from agentmem.traces.summary import (
+from agentmem.traces.report.legend import OTHER, phase_slot, term_entries
+from agentmem.traces.report.summary import (
     Bar,
     Kind,
     Outcome,
@@ -26,6 +25,7 @@ from agentmem.traces.summary import (
     Summary,
     Trace,
 )
+from agentmem.traces.spans import Branch, SpanRow, SpanTree
 from agentmem.types import AllScopes, Scope, Scored, SearchRecord, SelectionRecord
 
 __all__ = ["MAX_STEPS", "summary_of"]

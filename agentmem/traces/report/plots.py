@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.errors import MissingDependency
-from agentmem.traces.legend import SLOTS
+from agentmem.traces.report.legend import SLOTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

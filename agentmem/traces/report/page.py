@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 from agentmem.checks import location
 from agentmem.errors import MissingDependency, StoreError
-from agentmem.traces.charts import parts_of
-from agentmem.traces.legend import term_entries
-from agentmem.traces.lists import lists_of, tiles_of
-from agentmem.traces.summary import Summary
-from agentmem.traces.telling import summary_of
-from agentmem.traces.wording import as_moment, as_time, signed, visible
+from agentmem.traces.report.charts import parts_of
+from agentmem.traces.report.legend import term_entries
+from agentmem.traces.report.lists import lists_of, tiles_of
+from agentmem.traces.report.summary import Summary
+from agentmem.traces.report.telling import summary_of
+from agentmem.traces.report.wording import as_moment, as_time, signed, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -32,7 +32,7 @@ __all__ = ["LIMIT", "page_of", "write_report"]
 
 LIMIT: Final = 200  # retrievals; a page of about 2 MB, which a phone still opens at once
 TITLE: Final = "What was retrieved, and why"
-TEMPLATE: Final = "report.html.j2"
+TEMPLATE: Final = "page.html.j2"
 
 
 def write_report(
@@ -119,7 +119,7 @@ def _template() -> Template:
     except ImportError as error:
         raise MissingDependency("jinja2", extra="report", purpose="a report") from error
     page = Environment(
-        loader=PackageLoader("agentmem.traces", ""),
+        loader=PackageLoader("agentmem.traces.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=visible,
