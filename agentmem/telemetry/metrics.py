@@ -119,8 +119,8 @@ class Metrics:
 @cache
 def _conventional(operation: str) -> str:
     """Return what the conventions call an operation; its own name where they have no word."""
-    known = {name: spec.gen_ai for name, spec in OPERATIONS.items()}
-    return known.get(operation) or operation  # type: ignore[call-overload]
+    known: dict[str, str | None] = {name: spec.gen_ai for name, spec in OPERATIONS.items()}
+    return known.get(operation) or operation
 
 
 def _made(provider: MeterProvider) -> Mapping[str, Record]:

@@ -221,7 +221,8 @@ def _fitting(files: Iterable[SpanFile], *, at_most: int) -> Iterator[SpanFile]:
 
 def _each_once(table: pa.Table) -> pa.Table:
     """Leave out spans that are there twice: a merge was killed between writing and deleting."""
-    seen: set[tuple[object, object]] = set()
+    first: dict[tuple[object, object], int] = {}
     ids = zip(table["trace_id"].to_pylist(), table["span_id"].to_pylist(), strict=True)
-    kept = [place for place, one in enumerate(ids) if not (one in seen or seen.add(one))]  # type: ignore[func-returns-value]
-    return table if len(kept) == table.num_rows else table.take(kept)
+    for place, one in enumerate(ids):
+        first.setdefault(one, place)
+    return table if len(first) == table.num_rows else table.take(list(first.values()))
