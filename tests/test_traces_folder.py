@@ -233,6 +233,14 @@ def test_only_what_recorded_folders_hold_is_opened(tmp_path: Path) -> None:
     assert len(open_traces(tmp_path).retrievals()) == 1
 
 
+def test_a_file_named_for_a_moment_that_never_was_is_somebody_elses(tmp_path: Path) -> None:
+    write_rows(tmp_path, row(0))
+    stranger = tmp_path / "spans-20249999T000000.000000Z-1-0123abcd.parquet"
+    stranger.write_bytes(b"not ours")
+    assert len(open_traces(tmp_path).retrievals()) == 1
+    assert stranger.read_bytes() == b"not ours"
+
+
 def test_a_folder_that_goes_away_is_an_error_in_words(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "traces", row(0))
     traces = open_traces(tmp_path / "traces")

@@ -82,7 +82,7 @@ class SpanFiles:
         found: dict[str, int] = {}
         with os.scandir(self.folder) as entries:
             for entry in entries:
-                if NAME.fullmatch(entry.name):
+                if _is_ours(entry.name):
                     with suppress(FileNotFoundError):  # merged or pruned meanwhile
                         found[entry.name] = entry.stat().st_size
         return found
@@ -196,6 +196,17 @@ class SpanFiles:
                 with suppress(FileNotFoundError):
                     if time.time() - path.stat().st_mtime > ABANDONED:
                         path.unlink()
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file is one of spans, by its name; a moment that never was is somebody else's."""
+    if not NAME.fullmatch(name):
+        return False
+    try:
+        _moment(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _moment(name: str) -> datetime:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Seen:
 PARTS: Final = ("id", "score", "content")
 
 
-class Server:
+class Server(ABC):
     """A backend that runs; `port` takes HTTP."""
 
     def __init__(self, port: int) -> None:
@@ -74,9 +75,9 @@ class Server:
         assert response.status == 200, f"{method} {path}: {response.status} {answer[:500]!r}"
         return json.loads(answer)
 
+    @abstractmethod
     def spans(self, trace_id: str) -> list[Seen]:
         """Return the spans of a trace that have arrived."""
-        raise NotImplementedError
 
     def whole(self, trace_id: str) -> list[Seen]:
         """Return the spans of a trace, once its root is there and no more arrive."""
