@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BACKENDS ?= .venv-backends# Phoenix and MLflow, see tests/backends; Phoenix needs Python 3.11
+SCALE ?= .venv-scale# a local S3 server, see tests/scale
 DATA   ?= $(or $(AGENTMEM_DATA),../shared/data)# the publishers' data sets, see docs/evaluation.md
 TORCH  ?= torch==2.13.0# installed first and by itself, so that pip's own settings choose the CPU or CUDA build
 ARGS   ?=
@@ -14,7 +15,7 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backends check format bench eval clean
+.PHONY: help demo test test-backends test-crash test-scale check format bench eval clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,12 @@ test: $(VENV)/.installed-dev ## Run the tests (ARGS="-k filters" narrows them)
 test-backends: $(VENV)/.installed-dev $(BACKENDS)/.installed ## Start Phoenix and MLflow, and test what they show
 	AGENTMEM_BACKENDS=$(BACKENDS) $(BIN)/python -m pytest tests/backends $(ARGS)
 
+test-crash: $(VENV)/.installed-dev ## Kill migrations and writers at random points, and look for what was lost
+	$(BIN)/python -m pytest tests/crash $(ARGS)
+
+test-scale: $(VENV)/.installed-ray $(SCALE)/.installed ## Test stores on S3 and migrations on Ray, both started here
+	AGENTMEM_SCALE=$(SCALE) AWS_EC2_METADATA_DISABLED=true $(BIN)/python -m pytest tests/scale $(ARGS)
+
 check: $(VENV)/.installed-dev ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -39,7 +46,7 @@ format: $(VENV)/.installed-dev ## Format the code and repair what lint can repai
 
 bench: $(VENV)/.installed-dev ## Measure memory and router beside the bare encoding of the same texts
 	@set -e; for script in benchmarks/[a-z]*.py; do \
-		echo "$$script"; $(BIN)/python "$$script" $(ARGS); \
+		echo "$$script"; AGENTMEM_DATA=$(DATA) $(BIN)/python "$$script" $(ARGS); \
 	done
 
 eval: $(VENV)/.installed-dev ## Measure memory and router on the data sets in DATA, beside every baseline
@@ -55,7 +62,7 @@ eval: $(VENV)/.installed-dev ## Measure memory and router on the data sets in DA
 
 clean: ## Remove caches and build results; the environment stays
 	rm -rf build dist results .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find . -path ./$(VENV) -prune -o -path ./$(BACKENDS) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -path ./$(BACKENDS) -prune -o -path ./$(SCALE) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("agentmem needs Python 3.10 or newer; run: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
@@ -73,6 +80,16 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) '$(TORCH)'
 	$(PIP) -e '.[offline,dev]'
 	@touch $(VENV)/.installed-demo $@
+
+$(VENV)/.installed-ray: $(VENV)/.installed-dev
+	$(PIP) -e '.[offline,dev,ray]'
+	@touch $@
+
+$(SCALE)/.installed: tests/scale/requirements.txt
+	@echo "Installing into $(SCALE)"
+	$(PYTHON) -m venv $(SCALE)
+	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(BACKENDS)/.installed: tests/backends/requirements.txt
 	@echo "Installing into $(BACKENDS), some minutes the first time"

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentmem.embedding import CachedEmbedder, SentenceTransformerEmbedder
+    from agentmem.embedding import CachedEmbedder, HttpEmbedder, SentenceTransformerEmbedder
     from agentmem.errors import (
         AgentmemError,
         ConcurrentWrite,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EmbedderMismatch,
         EmbeddingFailed,
         InvalidInput,
+        MigrationFailed,
         MissingDependency,
         NotFound,
         SchemaTooNew,
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
         StoreError,
         StoreNotFound,
         VersionGone,
+        WritesBlocked,
     )
     from agentmem.filters import Filter, field
     from agentmem.memory import Memory
+    from agentmem.migration import Labelled, Migration
     from agentmem.ranking import Ranking
     from agentmem.reranking import CrossEncoderReranker
     from agentmem.router import ToolRouter
@@ -38,7 +41,11 @@ if TYPE_CHECKING:
         ALL,
         Attachment,
         Context,
+        DriftEvent,
+        DriftReport,
         Hit,
+        MigrationPlan,
+        MigrationStatus,
         Passport,
         Recall,
         Replay,
@@ -59,13 +66,21 @@ __all__ = [
     "ConcurrentWrite",
     "Context",
     "CrossEncoderReranker",
+    "DriftEvent",
+    "DriftReport",
     "DuplicateTool",
     "EmbedderMismatch",
     "EmbeddingFailed",
     "Filter",
     "Hit",
+    "HttpEmbedder",
     "InvalidInput",
+    "Labelled",
     "Memory",
+    "Migration",
+    "MigrationFailed",
+    "MigrationPlan",
+    "MigrationStatus",
     "MissingDependency",
     "NotFound",
     "Passport",
@@ -85,12 +100,13 @@ __all__ = [
     "ToolRouter",
     "Turn",
     "VersionGone",
+    "WritesBlocked",
     "__version__",
     "field",
 ]
 
 _HOMES = {
-    "agentmem.embedding": ("CachedEmbedder", "SentenceTransformerEmbedder"),
+    "agentmem.embedding": ("CachedEmbedder", "HttpEmbedder", "SentenceTransformerEmbedder"),
     "agentmem.errors": (
         "AgentmemError",
         "ConcurrentWrite",
@@ -98,6 +114,7 @@ _HOMES = {
         "EmbedderMismatch",
         "EmbeddingFailed",
         "InvalidInput",
+        "MigrationFailed",
         "MissingDependency",
         "NotFound",
         "SchemaTooNew",
@@ -105,9 +122,11 @@ _HOMES = {
         "StoreError",
         "StoreNotFound",
         "VersionGone",
+        "WritesBlocked",
     ),
     "agentmem.filters": ("Filter", "field"),
     "agentmem.memory": ("Memory",),
+    "agentmem.migration": ("Labelled", "Migration"),
     "agentmem.ranking": ("Ranking",),
     "agentmem.reranking": ("CrossEncoderReranker",),
     "agentmem.router": ("ToolRouter",),
@@ -116,7 +135,11 @@ _HOMES = {
         "ALL",
         "Attachment",
         "Context",
+        "DriftEvent",
+        "DriftReport",
         "Hit",
+        "MigrationPlan",
+        "MigrationStatus",
         "Passport",
         "Recall",
         "Replay",

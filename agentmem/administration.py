@@ -116,6 +116,19 @@ class Administrator:
             current.set({"gen_ai.memory.record.count": count})
         return Deletion(count, missing, dry_run=False)
 
+    @staticmethod
+    def delete_in(
+        store: Store,
+        ids: Sequence[str] | None,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None,
+    ) -> None:
+        """Delete the same in another generation of the store, which nobody is answered from."""
+        listed = None if ids is None else field("id").in_(_distinct_ids(ids))
+        if ids is None or len(ids):
+            store.delete(scope=scope, where=_all_of(where, listed))
+
     def _missing(
         self, ids: list[str], *, scope: Scope | AllScopes, where: Filter | None
     ) -> tuple[str, ...]:

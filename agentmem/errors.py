@@ -8,6 +8,8 @@ AgentmemError
 ├── MissingDependency (ImportError)   an optional package is not installed
 ├── EmbedderMismatch (ValueError)     the store was written by another embedder
 ├── EmbeddingFailed (RuntimeError)    the model could not be loaded, or gave unusable vectors
+├── MigrationFailed (RuntimeError)    a gate did not hold; the store serves as before
+├── WritesBlocked (RuntimeError)      the model drifted, and the policy is to write nothing
 └── StoreError (OSError)              the folder or bucket could not be read or written
     ├── StoreNotFound (FileNotFoundError)   there is no store at that path
     ├── SchemaTooNew                        written by a newer agentmem
@@ -29,6 +31,7 @@ __all__ = [
     "EmbedderMismatch",
     "EmbeddingFailed",
     "InvalidInput",
+    "MigrationFailed",
     "MissingDependency",
     "NotFound",
     "SchemaTooNew",
@@ -36,11 +39,28 @@ __all__ = [
     "StoreError",
     "StoreNotFound",
     "VersionGone",
+    "WritesBlocked",
 ]
 
 
 class AgentmemError(Exception):
-    """Base of every error raised on purpose by agentmem."""
+    """Base of every error raised on purpose by agentmem.
+
+    It crosses from process to process with its fields, whatever made it.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _revived, (type(self), self.args, dict(self.__dict__))
+
+
+def _revived(
+    kind: type[AgentmemError], args: tuple[object, ...], fields: dict[str, object]
+) -> AgentmemError:
+    """Return an error as it was in the process that raised it."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class InvalidInput(AgentmemError, ValueError):
@@ -93,8 +113,8 @@ class EmbedderMismatch(AgentmemError, ValueError):
         self.stored = stored
         self.given = given
         self.repair = (
-            f"open it with the embedder that wrote it ({stored.provider}:{stored.model}), "
-            "or export the turns and import them into a new store with this one"
+            f"open it with the embedder that wrote it ({stored.provider}:{stored.model}), or "
+            "move it to this one: on_mismatch='migrate', or `agentmem migrate --to`"
         )
         changes = "".join(
             f"\n  {field}: stored {was!r}, given {now!r}"
@@ -108,6 +128,36 @@ class EmbedderMismatch(AgentmemError, ValueError):
 
 class EmbeddingFailed(AgentmemError, RuntimeError):
     """The embedding model could not be loaded or gave vectors that cannot be used."""
+
+
+class WritesBlocked(AgentmemError, RuntimeError):
+    """The model drifted, and `drift_policy="block_writes"` keeps its vectors out of the store.
+
+    Attributes:
+        event_id: Of the drift; what `drift.acknowledge` takes.
+    """
+
+    def __init__(self, event_id: str, *, meaning: str) -> None:
+        self.event_id = event_id
+        super().__init__(
+            f'nothing was stored, because the model drifted and drift_policy is "block_writes". '
+            f"{meaning} Repair: go back to the model that wrote the store and call drift.check(); "
+            f"or migrate to the new one; or accept it with drift.acknowledge({event_id!r})."
+        )
+
+
+class MigrationFailed(AgentmemError, RuntimeError):
+    """A migration ended without a flip: the generation in force serves as before.
+
+    Attributes:
+        migration_id: Which.
+        gates: Names of the gates that did not hold.
+    """
+
+    def __init__(self, message: str, *, migration_id: str, gates: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.migration_id = migration_id
+        self.gates = gates
 
 
 class StoreError(AgentmemError, OSError):

@@ -7,12 +7,15 @@ embedded before anything is written, so a bad message or a failing model leaves 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Final, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import uuid_utils
+from numpy.typing import NDArray
 
 from agentmem.analysis import stored_terms
 from agentmem.checks import EPOCH
@@ -20,27 +23,33 @@ from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
 from agentmem.messages import embedding_text, gathered, is_undated, to_turns
 from agentmem.protocols import Embedder
+from agentmem.storage.rows import Stamps
 from agentmem.storage.schema import turn_key, turn_rows
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_turns
 from agentmem.types import Scope, Turn
 
-__all__ = ["Added", "Clock", "OnConflict", "Writer"]
+__all__ = ["Added", "Clock", "OnConflict", "Writer", "pieces_of", "rows_of"]
 
 OnConflict: TypeAlias = Literal["error", "replace"]
 MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Added:
-    """What one write did: the ids in order of the messages, and how many were new."""
+    """What one write did: the turns in order of the messages, and how many were new."""
 
-    __slots__ = ("ids", "stored", "unchanged")
+    __slots__ = ("stored", "turns", "unchanged")
 
-    def __init__(self, ids: list[str], *, stored: int) -> None:
-        self.ids = ids
+    def __init__(self, turns: list[Turn], *, stored: int) -> None:
+        self.turns = turns
         self.stored = stored
-        self.unchanged = len(ids) - stored
+        self.unchanged = len(turns) - stored
+
+    @property
+    def ids(self) -> list[str]:
+        """Their ids."""
+        return [turn.id for turn in self.turns]
 
 
 class Clock:
@@ -83,7 +92,8 @@ class Writer:
         """Store messages in one commit.
 
         Args:
-            messages: Anything `messages.to_turns` reads.
+            messages: Anything `messages.to_turns` reads, or what an earlier call returned, to
+                write the same in another generation.
             scope: Whose they are.
             on_conflict: What to do with an id that is taken by another content.
 
@@ -107,10 +117,12 @@ class Writer:
             stored = self._write(fresh, taken, made, on_conflict=on_conflict, current=current)
             current.set({"gen_ai.memory.record.count": stored})
             current.describe(lambda: of_turns([*fresh.values(), *taken.values()], current.content))
-        return Added([turn.id for turn in turns], stored=stored)
+        return Added(turns, stored=stored)
 
     def _read(self, messages: object, scope: Scope) -> tuple[list[Turn], set[str]]:
         """Return the turns, and which ids were made here and so cannot be taken."""
+        if isinstance(messages, Added):
+            return messages.turns, set()
         messages = gathered(messages)
         made: set[str] = set()
 
@@ -178,19 +190,35 @@ class Writer:
         return self._write(fresh, taken, set(), on_conflict=on_conflict, current=current)
 
     def _rows(self, turns: list[Turn], current: Current) -> pa.Table:
-        texts = [embedding_text(turn) for turn in turns]
-        prefixes, bodies = [prefix for prefix, _ in texts], [body for _, body in texts]
-        pieces = self._embedder.split(bodies, prefixes=prefixes)
-        embedded = [p + piece for p, parts in zip(prefixes, pieces, strict=True) for piece in parts]
+        pieces, embedded = pieces_of(turns, embedder=self._embedder)
         current.set({"agentmem.memory.chunks": len(embedded)})
         with embedding_phase(current, embedder=self._embedder, texts=embedded):
             vectors = self._embedder.embed(embedded, kind="document")
-        return turn_rows(
-            turns,
-            pieces=pieces,
-            lexemes=[stored_terms(piece) for parts in pieces for piece in parts],
-            vectors=vectors,
+        stamps = Stamps.new(
+            len(turns), passport_id=self._store.passport.id, at=self._clock.reserve(1)
         )
+        return rows_of(turns, pieces=pieces, vectors=vectors, stamps=stamps)
+
+
+def pieces_of(turns: Sequence[Turn], *, embedder: Embedder) -> tuple[list[list[str]], list[str]]:
+    """Return the pieces of each turn without prefix, and flat what is embedded of them."""
+    texts = [embedding_text(turn) for turn in turns]
+    prefixes = [prefix for prefix, _ in texts]
+    pieces = embedder.split([body for _, body in texts], prefixes=prefixes)
+    whole = zip(prefixes, pieces, strict=True)
+    return pieces, [prefix + piece for prefix, parts in whole for piece in parts]
+
+
+def rows_of(
+    turns: Sequence[Turn],
+    *,
+    pieces: Sequence[Sequence[str]],
+    vectors: NDArray[np.float32],
+    stamps: Stamps,
+) -> pa.Table:
+    """Return the rows of turns, with the terms of their pieces; see `schema.turn_rows`."""
+    lexemes = [stored_terms(piece) for parts in pieces for piece in parts]
+    return turn_rows(turns, pieces=pieces, lexemes=lexemes, vectors=vectors, stamps=stamps)
 
 
 def _given(turns: list[Turn]) -> Attributes:

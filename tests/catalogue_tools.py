@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 import uuid_utils
-from storage_tools import DIMENSION, NOON, PASSPORT, vector_of
+from storage_tools import DIMENSION, NOON, PASSPORT, stamps_of, vector_of
 
 from agentmem.storage.arrow import strings
 from agentmem.storage.catalogue import CatalogueState
@@ -56,7 +56,12 @@ def cut(one: Tool, count: int) -> ToolRow:
 def stored(*rows: ToolRow | Tool, now: datetime = NOON) -> pa.Table:
     """Return the rows of tools."""
     given = [row_of(one) if isinstance(one, Tool) else one for one in rows]
-    return tool_rows(given, now=now, dimension=DIMENSION)
+    return tool_rows(
+        given,
+        registered=[now + timedelta(microseconds=place) for place in range(len(given))],
+        stamps=stamps_of(len(given), at=now),
+        dimension=DIMENSION,
+    )
 
 
 def key(name: str = "get_weather", *, namespace: str = "default") -> str:
@@ -122,12 +127,19 @@ def observed(of: dict[str, Any], *queries: str, **changes: Any) -> pa.Table:
     seen = [Observation(query=query, lexemes=query.lower(), **fields) for query in queries]
     vectors = np.stack([vector_of(query) for query in queries])
     return observation_rows(
-        seen, lesson_id=of["id"], namespace=of["namespace"], at=of["at"], vectors=vectors
+        seen,
+        lesson_id=of["id"],
+        namespace=of["namespace"],
+        at=of["at"],
+        vectors=vectors,
+        passport_id=PASSPORT.id,
     )
 
 
 def teach(store: ToolStore, *queries: str, **changes: Any) -> dict[str, Any]:
     """Store a lesson of these queries, and return it."""
     one = lesson(observations=len(queries), **changes)
-    store.lessons.append(one, observed(one, *queries) if queries else None)
+    if queries:
+        store.lessons.observe(observed(one, *queries))
+    store.lessons.append(one)
     return one

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem import Memory
+from agentmem.embedding.canaries import canary_texts
 from agentmem.testing import HashEmbedder
 from agentmem.types import Hit, Kind, Turn
 
 MAY = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
+CANARIES = frozenset(canary_texts())
 WIDE = 512  # components of hashed words, so that few words collide
 
 
@@ -51,7 +53,9 @@ class Meddling(HashEmbedder):
         self.meanwhile: Callable[[], object] | None = None
 
     def embed(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
-        """Embed texts, after what was to happen meanwhile."""
+        """Embed texts, after what was to happen meanwhile; canaries come before it."""
+        if CANARIES.issuperset(texts):
+            return super().embed(texts, kind=kind)
         if self.meanwhile is not None:
             happening, self.meanwhile = self.meanwhile, None
             happening()

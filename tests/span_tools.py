@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from drift_tools import Scripted, scripted
 from numpy.typing import NDArray
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -28,6 +29,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from agentmem import ALL, Memory, Ranking, ToolRouter
 from agentmem.errors import AgentmemError
+from agentmem.migration import Bounds
 from agentmem.telemetry import scope_baggage
 from agentmem.telemetry.conventions import OPERATIONS, PHASES, SpanSpec
 from agentmem.telemetry.table import attribute_of, attributes
@@ -509,6 +511,20 @@ def _replay(lab: Lab) -> None:
     lab.embedder.broken = False
 
 
+def _drift(lab: Lab) -> None:
+    """Look for drift, in a store of too little to say much, and with something found."""
+    lab.memory.drift.check()
+    lab.router.drift.check()
+    scripted(lab.memory.drift, Scripted("content", severity="critical")).check()
+
+
+def _migrate(lab: Lab) -> None:
+    """Move a store of its own to another space."""
+    with Memory.open(lab.folder / f"moved{lab.size}.mem", **lab.options) as memory:
+        memory.add([lab.message(f"moved{n}", id=f"v{n}") for n in range(3)], user_id="ada")
+        memory.migrate(HashEmbedder(WIDE + 8), bounds=Bounds(agreement=0.0), progress=False)
+
+
 def _delete(lab: Lab) -> None:
     memory = lab.memory
     memory.delete("m0", user_id="ada", dry_run=True)
@@ -533,8 +549,10 @@ def _fail_to_store(lab: Lab) -> None:
         query = lab.private("of a broken store")
         lab.refused(lambda: memory.search(query, user_id="ada"))
         lab.refused(lambda: memory.add(lab.message("other", id="t1"), user_id="ada"))
+        lab.refused(lambda: memory.migrate(HashEmbedder(WIDE + 8), progress=False))
         lab.refused(lambda: memory.delete(user_id="ada", where={"metadata.topic": query}))
         lab.refused(lambda: router.select(query))
+        lab.refused(memory.drift.check)
         with suppress(AgentmemError):
             router.feedback(query, used="tool_0")
     options, store = {**options, "read_only": True}, lab.folder / "a.mem"
@@ -555,6 +573,8 @@ GROUPS: tuple[Callable[[Lab], None], ...] = (
     _learn,
     _fail_to_route,
     _replay,
+    _drift,
+    _migrate,
     _delete,
     _fail_to_store,
 )

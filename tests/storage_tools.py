@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from agentmem.storage.rows import Stamps
 from agentmem.storage.schema import turn_key, turn_rows
 from agentmem.storage.turns import Store
 from agentmem.types import Passport, Scope, Turn
@@ -62,7 +63,18 @@ def rows_of(turns: Sequence[Turn], *, pieces: Sequence[Sequence[str]] | None = N
     pieces = pieces or [[one.content] for one in turns]
     flat = [piece for parts in pieces for piece in parts]
     vectors = np.stack([vector_of(piece) for piece in flat])
-    return turn_rows(turns, pieces=pieces, lexemes=[p.lower() for p in flat], vectors=vectors)
+    return turn_rows(
+        turns,
+        pieces=pieces,
+        lexemes=[p.lower() for p in flat],
+        vectors=vectors,
+        stamps=stamps_of(len(turns)),
+    )
+
+
+def stamps_of(count: int, *, at: datetime = NOON) -> Stamps:
+    """Return the stamps of one write."""
+    return Stamps.new(count, passport_id=PASSPORT.id, at=at)
 
 
 def key_of(one: Turn) -> str:

@@ -22,11 +22,11 @@ PACKAGE = Path(agentmem.__file__).parent
 # A room is a module or package right below agentmem/. Imports go down only.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "checks", "demo"),
-    ("protocols", "messages", "filters", "scopes", "telemetry", "toolspec"),
-    ("ranking",),
-    ("embedding", "analysis", "tokens", "reranking", "transfer", "traces"),
+    ("protocols", "messages", "filters", "scopes", "telemetry", "toolspec", "pages"),
+    ("ranking", "statistics"),
+    ("embedding", "analysis", "tokens", "reranking", "transfer", "traces", "driftreport"),
     ("storage",),
-    ("ingest", "retrieval", "administration", "routing", "replay"),
+    ("ingest", "retrieval", "administration", "routing", "replay", "migration", "monitoring"),
     ("memory", "router"),
     ("evaluation", "cli", "testing"),
 )
@@ -39,6 +39,9 @@ SIBLINGS = {
     ("checks", "types"): "a scope is checked whole",
     ("replay", "retrieval"): "a past search runs through the same pipeline",
     ("replay", "routing"): "and so does a past selection",
+    ("migration", "ingest"): "turns are embedded anew as they were written",
+    ("migration", "routing"): "and so are tools",
+    ("migration", "retrieval"): "the same questions are asked of both generations",
     ("cli", "evaluation"): "`agentmem eval` is the evaluation's command line",
 }
 OWNERS = {  # only this room may import that library, so that its traps are met in one place
@@ -85,6 +88,8 @@ HELP_CPU_SECONDS = 0.5  # a person waits for it
 
 PUBLIC_NAMES = {
     *("ALL", "AgentmemError", "Attachment", "CachedEmbedder", "ConcurrentWrite", "Context"),
+    *("DriftEvent", "DriftReport", "HttpEmbedder", "Labelled", "Migration", "MigrationFailed"),
+    *("MigrationPlan", "MigrationStatus", "WritesBlocked"),
     *("CrossEncoderReranker", "DuplicateTool", "EmbedderMismatch", "EmbeddingFailed", "Filter"),
     *("Hit", "InvalidInput", "Memory", "MissingDependency", "NotFound", "Passport", "Ranking"),
     *("Recall", "Replay", "SchemaTooNew", "Scope", "ScopeRequired", "Selection"),

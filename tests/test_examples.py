@@ -39,6 +39,14 @@ SAID = {  # what the output of each is worth reading for
         "m4 came in at 1: this turn is new\n",
         "m2 dropped out from 2: this turn was deleted\n",
     ],
+    "drift_and_migration.py": [
+        "On the first day\n  model: stable, least cosine of 80 canaries 1.00; 8 of 8 questions",
+        "  hook: model, critical: everything moved far",
+        "  model: drifted, least cosine of 80 canaries -0.14; ",
+        "  done: 9 turns are in generation 2\n  these gates held: parity, space, poison, ",
+        "Afterwards\n  model: stable, least cosine of 80 canaries 1.00; 8 of 8 questions",
+        "drift events that stand: 0",
+    ],
     "tool_agent.py": [
         "Registered 500 tools.\nAbstains below a confidence of ",
         "  called  billing_send_invoice\n",

@@ -12,6 +12,7 @@ import pytest
 from catalogue_tools import lesson, open_tools, teach
 from hypothesis import given
 from hypothesis import strategies as st
+from storage_tools import NOON, PASSPORT
 
 from agentmem.routing.lessons import (
     EVERYWHERE,
@@ -24,6 +25,7 @@ from agentmem.routing.lessons import (
     unchecked,
 )
 from agentmem.routing.recording import Recorder
+from agentmem.storage.tool_store import ToolStore
 
 
 def row(name: str, **changes: Any) -> dict[str, Any]:
@@ -32,6 +34,16 @@ def row(name: str, **changes: Any) -> dict[str, Any]:
 
 def revert(name: str, to: str | None, *, within: str = EVERYWHERE, **changes: Any) -> Any:
     return row(name, kind="revert", reverted_to=to, namespace=within, **changes)
+
+
+def recorder_of(store: ToolStore) -> Recorder:
+    """Return what writes the lessons of a store that stays in its generation."""
+    return Recorder(
+        store.lessons,
+        passport_id=PASSPORT.id,
+        reserve=lambda _: NOON,
+        repeat=lambda _row, _observations: None,
+    )
 
 
 def taught(lessons: Sequence[Any]) -> list[str]:
@@ -184,7 +196,7 @@ def test_the_log_follows_what_others_teach(tmp_path: Path) -> None:
 def test_a_new_lesson_sorts_behind_every_known_one(tmp_path: Path) -> None:
     store = open_tools(tmp_path)
     ahead = "fffffffe-ffff-7fff-bfff-fffffffffff0"  # written by a clock that is years ahead
-    recorder = Recorder(store.lessons, reserve=lambda _: lesson()["at"])
+    recorder = recorder_of(store)
     fields = {"kind": "feedback", "namespace": "default", "applied": True, "reason": "so"}
     row = recorder.row(log=[lesson(id=ahead)], **fields)
     assert row["id"] > ahead
@@ -196,7 +208,7 @@ def test_a_new_lesson_sorts_behind_every_known_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["kind", "reason"])
 def test_a_lesson_without_its_fields_is_not_written(tmp_path: Path, missing: str) -> None:
     store = open_tools(tmp_path)
-    recorder = Recorder(store.lessons, reserve=lambda _: lesson()["at"])
+    recorder = recorder_of(store)
     fields = {"kind": "feedback", "namespace": "default", "applied": True, "reason": "so"}
     del fields[missing]
     with pytest.raises(ValueError, match=missing):

@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> ToolStore:
 def raw(store: ToolStore) -> list[dict[str, object]]:
     """Return what is in the table, whatever a reader would make of it."""
     rows: list[dict[str, object]] = (
-        lancedb.connect(store.name).open_table("tools").search().to_arrow().to_pylist()
+        lancedb.connect(store.name).open_table("tools_g1").search().to_arrow().to_pylist()
     )
     return rows
 
@@ -169,7 +169,7 @@ def test_a_whole_catalogue_may_lose_a_race(store: ToolStore) -> None:
 def test_pieces_that_a_loser_has_yet_to_delete_are_not_seen(store: ToolStore) -> None:
     store.catalogue.insert_absent(stored(cut(tool("x"), 1), tool("y")))
     strays = stored(cut(tool("x", description="late"), 3), cut(tool("gone"), 2))
-    table = lancedb.connect(store.name).open_table("tools")
+    table = lancedb.connect(store.name).open_table("tools_g1")
     table.add(strays.filter(strays["piece"].to_numpy() > 0))
     assert texts_of(state_of(store)) == {
         "x": ["what x does 0"],
@@ -196,7 +196,7 @@ def test_a_rewrite_replaces_adds_and_removes_in_one_commit(
 
 def test_a_rewrite_makes_the_first_tools_and_may_remove_all(store: ToolStore) -> None:
     assert store.catalogue.rewrite([key("never there")], None) == 0
-    assert not (Path(store.name) / "tools.lance").exists()
+    assert not (Path(store.name) / "tools_g1.lance").exists()
     store.catalogue.rewrite([], stored(tool("a"), tool("b")))
     version = store.catalogue.version
     assert store.catalogue.rewrite([], None) == version
@@ -211,7 +211,7 @@ def test_nothing_is_made_for_no_tools(store: ToolStore) -> None:
     assert store.catalogue.definitions([key()]) == {}
     store.catalogue.compact()
     assert store.catalogue.version == 0
-    assert not (Path(store.name) / "tools.lance").exists()
+    assert not (Path(store.name) / "tools_g1.lance").exists()
 
 
 @pytest.mark.parametrize("first", ["turns", "tools"])
@@ -240,7 +240,7 @@ WRITES: list[Callable[[ToolStore], object]] = [
     lambda store: store.catalogue.rewrite([key()], stored(tool("new"))),
     lambda store: store.catalogue.rewrite([key()], None),
     lambda store: store.catalogue.rewrite([], None),
-    lambda store: store.lessons.append(lesson(), None),
+    lambda store: store.lessons.append(lesson()),
     lambda store: store.meta.put("a", 1),
 ]
 
@@ -252,7 +252,7 @@ def test_a_read_only_store_refuses_every_write(
 ) -> None:
     if filled:
         store.catalogue.insert_absent(stored(tool()))
-        store.lessons.append(lesson(), None)
+        store.lessons.append(lesson())
     versions = (store.catalogue.version, store.lessons.version)
     reader = open_tools(store.name, read_only=True)
     with pytest.raises(StoreError, match="read_only=True"):
@@ -286,12 +286,12 @@ def test_a_closed_store_says_so(store: ToolStore, use: Callable[[ToolStore], obj
 def test_small_commits_are_compacted(store: ToolStore) -> None:
     for n in range(COMPACT_AFTER):
         store.catalogue.insert_absent(stored(tool(f"t{n:02d}"), now=NOON + timedelta(seconds=n)))
-    assert fragments_of(store, "tools") == 1
+    assert fragments_of(store, "tools_g1") == 1
     assert tools_of(store) == [tool(f"t{n:02d}") for n in range(COMPACT_AFTER)]
 
 
 def test_a_table_whose_creation_was_cut_short_is_no_table_and_is_made(store: ToolStore) -> None:
-    (Path(store.name) / "tools.lance" / "data").mkdir(parents=True)
+    (Path(store.name) / "tools_g1.lance" / "data").mkdir(parents=True)
     assert tools_of(store) == []
     store.catalogue.insert_absent(stored(tool()))
     assert tools_of(store) == [tool()]
@@ -314,7 +314,7 @@ def test_a_creator_that_comes_second_writes_into_the_first_one_s_table(
 
 def test_lost_files_are_reported(store: ToolStore) -> None:
     store.catalogue.insert_absent(stored(tool()))
-    shutil.rmtree(Path(store.name) / "tools.lance")
+    shutil.rmtree(Path(store.name) / "tools_g1.lance")
     with pytest.raises(StoreError, match=r"could not read tools in .*missing.*backup"):
         store.catalogue.hashes(None)
     store.close()

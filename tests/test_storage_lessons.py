@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from catalogue_tools import fragments_of, lesson, observed, open_tools, teach
-from storage_tools import DIMENSION, HOSTILE, NOON, vector_of
+from storage_tools import DIMENSION, HOSTILE, NOON, PASSPORT, vector_of
 
 from agentmem.errors import EmbeddingFailed, InvalidInput, StoreError
 from agentmem.storage.arrow import matrix
@@ -38,8 +38,8 @@ def test_lessons_come_back_as_given_in_order_of_their_ids(store: ToolStore) -> N
         detail={"nested": [1, None, "é"]},
     )
     first = lesson(id="a", kind="examples", applied=False)
-    store.lessons.append(full, None)
-    store.lessons.append(first, None)
+    store.lessons.append(full)
+    store.lessons.append(first)
     assert store.lessons.lessons() == [first, full]
     assert open_tools(store.name).lessons.lessons() == [first, full]
 
@@ -47,7 +47,7 @@ def test_lessons_come_back_as_given_in_order_of_their_ids(store: ToolStore) -> N
 def test_what_may_be_null_may_be_left_out(store: ToolStore) -> None:
     short = lesson(after=None)
     given = {name: value for name, value in short.items() if value is not None}
-    store.lessons.append(given, None)
+    store.lessons.append(given)
     assert store.lessons.lessons() == [short]
 
 
@@ -63,11 +63,9 @@ def test_what_may_be_null_may_be_left_out(store: ToolStore) -> None:
 def test_a_lesson_that_cannot_be_stored_leaves_nothing(
     store: ToolStore, changes: dict[str, Any], says: str
 ) -> None:
-    bad = lesson(**changes)
     with pytest.raises(InvalidInput, match=says):
-        store.lessons.append(bad, observed(bad, "a query"))
+        store.lessons.append(lesson(**changes))
     assert store.lessons.version == 0
-    assert store.lessons.observations(None)[0] == 0
 
 
 def test_a_lesson_that_lacks_a_field_is_refused_by_its_name() -> None:
@@ -80,7 +78,7 @@ def test_a_lesson_that_lacks_a_field_is_refused_by_its_name() -> None:
 def test_observations_come_back_with_their_vectors(store: ToolStore) -> None:
     one = lesson(id="x", namespace="o'there")
     texts = [text for text in HOSTILE if text]
-    store.lessons.append(one, observed(one, *texts, label=-1, succeeded=False))
+    store.lessons.observe(observed(one, *texts, label=-1, succeeded=False))
     version, rows = store.lessons.observations(None)
     assert version > 0
     assert queries_of(rows) == texts
@@ -177,6 +175,7 @@ def test_the_observations_of_a_lesson_are_there_when_it_is(store: ToolStore) -> 
 def test_observations_and_vectors_that_do_not_fit_are_refused() -> None:
     one = Observation(tool="a", query="b", lexemes="b", label=1)
     fields: dict[str, Any] = {"lesson_id": "x", "namespace": "default", "at": NOON}
+    fields["passport_id"] = PASSPORT.id
     with pytest.raises(InvalidInput, match="1 observations came with 2 vectors"):
         observation_rows([one], vectors=np.ones((2, DIMENSION), np.float32), **fields)
     with pytest.raises(EmbeddingFailed, match="teach the examples again"):
@@ -189,13 +188,13 @@ def test_processes_that_teach_once_leave_compact_tables(tmp_path: Path) -> None:
         teach(visitor, f"query {n}")
         visitor.close()
     store = open_tools(tmp_path)
-    assert [fragments_of(store, name) for name in ("tool_examples", "tool_lessons")] == [1, 1]
+    assert [fragments_of(store, name) for name in ("tool_examples_g1", "tool_lessons")] == [1, 1]
     assert len(store.lessons.lessons()) == COMPACT_AFTER
 
 
 def test_a_failed_read_names_what_was_read(store: ToolStore) -> None:
     teach(store, "one")
-    for manifest in (Path(store.name) / "tool_examples.lance" / "_versions").iterdir():
+    for manifest in (Path(store.name) / "tool_examples_g1.lance" / "_versions").iterdir():
         manifest.unlink()
     with pytest.raises(StoreError, match=r"could not read usage examples"):
         store.lessons.observations(None)

@@ -12,8 +12,8 @@ import pytest
 from storage_tools import ADA, PASSPORT, open_store, rows_of, run_python, turn
 
 from agentmem.errors import EmbedderMismatch, SchemaTooNew, StoreError, StoreNotFound
+from agentmem.storage.description import DESCRIPTION
 from agentmem.storage.meta import Meta
-from agentmem.storage.opening import DESCRIPTION
 from agentmem.storage.schema import SCHEMA_VERSION
 from agentmem.types import Passport
 
@@ -106,6 +106,13 @@ def test_a_newer_schema_is_refused_unchanged(tmp_path: Path) -> None:
     assert (caught.value.found, caught.value.supported) == (SCHEMA_VERSION + 1, SCHEMA_VERSION)
 
 
+def test_an_older_schema_is_refused_unchanged_with_the_way_to_a_new_store(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    change_description(tmp_path, schema_version=SCHEMA_VERSION - 1)
+    with pytest.raises(StoreError, match="Repair: export the turns"):
+        open_store(tmp_path)
+
+
 def test_another_embedder_is_refused_with_both_passports(tmp_path: Path) -> None:
     open_store(tmp_path).close()
     other = replace(PASSPORT, model="large", dimension=8)
@@ -118,7 +125,8 @@ def test_fields_that_a_later_passport_adds_are_overlooked(tmp_path: Path) -> Non
     open_store(tmp_path).close()
     found = description_of(tmp_path).get(DESCRIPTION)
     assert found is not None
-    change_description(tmp_path, passport={**found.value["passport"], "shoe_size": 42})
+    told = found.value["generations"]["1"]
+    change_description(tmp_path, generations={"1": {**told, "shoe_size": 42}})
     assert open_store(tmp_path).passport == PASSPORT
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from storage_tools import HOSTILE, later, rows_of, turn, vector_of
+from storage_tools import HOSTILE, later, rows_of, stamps_of, turn, vector_of
 
 from agentmem.errors import EmbeddingFailed, InvalidInput
 from agentmem.storage.schema import content_hash, turn_key, turn_rows, turns_from_table
@@ -104,7 +104,7 @@ def test_a_long_turn_has_a_row_for_each_piece_and_its_content_once() -> None:
 
 def test_no_turns_make_no_rows() -> None:
     vectors = np.zeros((0, 4), np.float32)
-    assert turn_rows([], pieces=[], lexemes=[], vectors=vectors).num_rows == 0
+    assert turn_rows([], pieces=[], lexemes=[], vectors=vectors, stamps=stamps_of(0)).num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,19 @@ def test_no_turns_make_no_rows() -> None:
 def test_what_cannot_be_stored_is_refused_by_name(change: dict[str, Any], message: str) -> None:
     vectors = np.ones((1, 4), np.float32)
     with pytest.raises(InvalidInput, match=message):
-        turn_rows([turn(**change)], pieces=[["x"]], lexemes=["x"], vectors=vectors)
+        turn_rows(
+            [turn(**change)],
+            pieces=[["x"]],
+            lexemes=["x"],
+            vectors=vectors,
+            stamps=stamps_of(1),
+        )
 
 
 def test_vectors_that_are_not_finite_or_too_few_are_refused() -> None:
+    vectors = np.ones((1, 4), np.float32)
+    given: dict[str, Any] = {"lexemes": ["x"], "stamps": stamps_of(1)}
     with pytest.raises(EmbeddingFailed, match="not finite"):
-        turn_rows([turn()], pieces=[["x"]], lexemes=["x"], vectors=np.full((1, 4), np.nan, "f4"))
+        turn_rows([turn()], pieces=[["x"]], vectors=vectors * np.nan, **given)
     with pytest.raises(InvalidInput, match="2 pieces"):
-        turn_rows([turn()], pieces=[["x", "y"]], lexemes=["x"], vectors=np.ones((1, 4), "f4"))
+        turn_rows([turn()], pieces=[["x", "y"]], vectors=vectors, **given)

@@ -67,7 +67,7 @@ def test_registrars_that_race_leave_every_tool_once_and_whole(tmp_path: Path) ->
 
 def assert_whole(folder: Path) -> None:
     """Check that the rows of each tool, as they lie on disk, are one content's, without a gap."""
-    rows = lancedb.connect(folder).open_table("tools").search().to_arrow().to_pylist()
+    rows = lancedb.connect(folder).open_table("tools_g1").search().to_arrow().to_pylist()
     contents: dict[str, set[str]] = {}
     pieces: dict[str, list[int]] = {}
     texts: dict[str, set[str]] = {}

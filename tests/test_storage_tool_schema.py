@@ -11,7 +11,7 @@ import pytest
 from catalogue_tools import cut, key, row_of, stored, tool
 from hypothesis import given
 from hypothesis import strategies as st
-from storage_tools import DIMENSION, HOSTILE, NOON
+from storage_tools import DIMENSION, HOSTILE, NOON, stamps_of
 
 from agentmem.errors import DuplicateTool, EmbeddingFailed, InvalidInput
 from agentmem.storage.tool_schema import tool_from_definition, tool_rows, tool_to_definition
@@ -107,17 +107,17 @@ def test_two_tools_of_one_name_are_refused_unless_their_namespaces_differ() -> N
 def test_pieces_and_vectors_that_do_not_fit_are_refused(shape: tuple[int, int]) -> None:
     bad = replace(row_of(tool()), vectors=np.ones(shape, np.float32))
     with pytest.raises(InvalidInput, match=r"2 pieces and vectors of shape"):
-        tool_rows([bad], now=NOON, dimension=DIMENSION)
+        tool_rows([bad], registered=[NOON], stamps=stamps_of(1), dimension=DIMENSION)
 
 
 def test_a_tool_without_pieces_is_refused() -> None:
     bad = replace(row_of(tool()), pieces=[], vectors=np.ones((0, DIMENSION), np.float32))
     with pytest.raises(InvalidInput, match="at least one piece"):
-        tool_rows([bad], now=NOON, dimension=DIMENSION)
+        tool_rows([bad], registered=[NOON], stamps=stamps_of(1), dimension=DIMENSION)
 
 
 def test_a_vector_that_is_not_finite_is_refused() -> None:
     bad = row_of(tool())
     bad.vectors[1, 0] = np.nan
     with pytest.raises(EmbeddingFailed, match="register the tools again"):
-        tool_rows([bad], now=NOON, dimension=DIMENSION)
+        tool_rows([bad], registered=[NOON], stamps=stamps_of(1), dimension=DIMENSION)

@@ -168,6 +168,7 @@ def test_only_the_attributes_of_the_table_are_used(
     with open_router(tmp_path / "tools.mem") as router:
         router.register(TOOLS)
         router.select("zzz qqq xxx")
+        memory.drift.check("model")
         found = points(reader)
     assert found.keys() == INSTRUMENTS.keys()
     for name, of_name in found.items():
@@ -264,10 +265,11 @@ def test_figures_are_read_again_only_after_a_while(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_store_opened_before_a_fork_is_not_read_after_it(memory: Memory) -> None:
-    memory._parts.store._guard._pid = -1  # what a forked child sees; forking pytest itself is worse
+    store = memory._parts.store
+    store._guard._pid = -1  # what a forked child sees; forking pytest itself is worse
     with pytest.raises(Exception, match="forked"):
-        memory._parts.store.gauges.read()
-    memory._parts.store._guard._pid = os.getpid()
+        store.gauges.read()
+    store._guard._pid = os.getpid()
 
 
 def test_a_provider_that_comes_after_the_store_was_opened_is_used(tmp_path: Path) -> None:

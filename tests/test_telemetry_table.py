@@ -108,7 +108,7 @@ def test_values_said_to_be_few_do_not_grow_with_the_data(tmp_path: Path) -> None
     few, many = heard
     grown = {place for place in many if len(many[place]) > max(len(few.get(place, ())), 2)}
     assert grown == set()
-    assert max(map(len, many.values())) < MOST
+    assert max(map(len, many.values())) <= max(MOST, len(PHASES))
     assert len(many) > 100
 
 

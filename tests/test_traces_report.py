@@ -22,9 +22,10 @@ from traces_tools import NOON, Work, row, work, write_rows
 
 from agentmem import InvalidInput, MissingDependency, NotFound
 from agentmem.errors import StoreError
+from agentmem.pages.drawing import SLOTS
 from agentmem.traces import SpanRow, SpanTree, open_traces, tree_of
 from agentmem.traces.report import page_of, write_report
-from agentmem.traces.report.legend import SLOTS, phase_slot, term_slot
+from agentmem.traces.report.legend import phase_slot, term_slot
 from agentmem.traces.report.plots import MAX_COLUMNS, Layer, columns_plot, histogram_plot
 from agentmem.traces.report.summary import Retrieval, Summary
 from agentmem.traces.report.telling import MAX_STEPS, summary_of
@@ -87,6 +88,7 @@ def search(number: int, *, terms: list[Terms] | None = None, **told: Any) -> dic
         "agentmem.search.asked_at": NOON.isoformat(),
         "agentmem.scope.user_id": "ada",
         "agentmem.table.version": 7,
+        "agentmem.generation": 1,
         "agentmem.passport.id": "p1",
         "agentmem.ranking.id": "c1",
         "agentmem.ranking.config": '{"dense":1.0}',
@@ -419,7 +421,7 @@ def test_a_histogram_of_one_value_can_be_drawn() -> None:
 
 
 def test_every_phase_and_term_has_a_colour_of_the_page() -> None:
-    style = files("agentmem.traces.report").joinpath("page.css").read_text(encoding="utf-8")
+    style = files("agentmem.pages").joinpath("base.css").read_text(encoding="utf-8")
     slots = {phase_slot(name) for name in ("embeddings", "load", "unheard of")}
     slots |= {term_slot(name) for name in ("dense", "words", "unheard of")}
     assert slots <= set(range(SLOTS))
@@ -441,7 +443,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def themes() -> Iterator[Any]:
-    style = files("agentmem.traces.report").joinpath("page.css").read_text(encoding="utf-8")
+    style = files("agentmem.pages").joinpath("base.css").read_text(encoding="utf-8")
     for name, block in zip(("light", "dark"), re.findall(r":root \{(.*?)\}", style, re.DOTALL)):  # noqa: B905 - a third is for print
         yield pytest.param(dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)), id=name)
 

@@ -15,7 +15,10 @@ import typer
 from typer.core import TyperGroup
 
 from agentmem.cli import demo, evaluate, reading, replay, writing
+from agentmem.cli.drift import app as drift
+from agentmem.cli.drift import passport
 from agentmem.cli.machine import print_json
+from agentmem.cli.migrate import app as migrate
 from agentmem.cli.tools import app as tools
 from agentmem.cli.traces import app as traces
 from agentmem.cli.traces.recording import recording
@@ -125,6 +128,9 @@ for _panel, _commands in _PANELS.items():
         app.command(_name, rich_help_panel=_panel)(_function)
 app.add_typer(tools.app, name="tools", rich_help_panel="Tools")
 app.add_typer(traces.app, name="traces", rich_help_panel="Traces")
+app.add_typer(passport.app, name="passport", rich_help_panel="Vectors")
+app.add_typer(drift.app, name="drift", rich_help_panel="Vectors")
+app.add_typer(migrate.app, name="migrate", rich_help_panel="Vectors")
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Measure")
 
 

@@ -47,6 +47,7 @@ def recall_form(recall: Recall) -> dict[str, Any]:
         "scope": "all" if isinstance(recall.scope, AllScopes) else asdict(recall.scope),
         "candidates": recall.candidates,
         "table_version": recall.table_version,
+        "generation": recall.generation,
         "passport_id": recall.passport_id,
         "config_id": recall.config_id,
         "milliseconds": dict(recall.milliseconds),

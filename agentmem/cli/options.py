@@ -160,7 +160,11 @@ def opened(
 
     try:
         memory = Memory.open(
-            location(store), embedder=embedder(model), create=create, read_only=read_only
+            location(store),
+            embedder=embedder(model),
+            create=create,
+            read_only=read_only,
+            on_mismatch="raise" if model else "serve_old",  # nobody said which: the store does
         )
     except StoreNotFound as error:
         raise StoreNotFound(f"{error} Here, `agentmem add` and `import` make one.") from error

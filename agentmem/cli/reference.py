@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
-from typer.models import ArgumentInfo
+from typer.models import ArgumentInfo, Context
 
 from agentmem.cli.app import app
 from agentmem.cli.reading import search
@@ -126,6 +126,8 @@ def _table(parameters: Sequence[_Parameter]) -> Iterator[str]:
 def _parameters(command: Callable[..., Any]) -> Iterator[_Parameter]:
     hints = get_type_hints(command, include_extras=True)
     for name, parameter in inspect.signature(command).parameters.items():
+        if hints[name] is Context:
+            continue  # given by typer, not typed by anybody
         declared, info = get_args(hints[name])
         alone = [one for one in get_args(declared) if one is not type(None)]
         kind = alone[0] if alone and get_args(declared)[-1] is type(None) else declared

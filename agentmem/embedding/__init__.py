@@ -1,7 +1,7 @@
 """Embedders: texts in, unit vectors of one identified space out.
 
-Importing this package loads neither torch nor sentence-transformers; the first passport, split
-or embedding does.
+Importing this package loads neither torch, sentence-transformers nor an HTTP client; the first
+passport, split or embedding does.
 """
 
 from __future__ import annotations
@@ -9,9 +9,17 @@ from __future__ import annotations
 from functools import lru_cache
 
 from agentmem.embedding.cache import CachedEmbedder
+from agentmem.embedding.http import HttpEmbedder
+from agentmem.embedding.service import EmbeddingUnavailable
 from agentmem.embedding.transformer import SentenceTransformerEmbedder
 
-__all__ = ["CachedEmbedder", "SentenceTransformerEmbedder", "default_embedder"]
+__all__ = [
+    "CachedEmbedder",
+    "EmbeddingUnavailable",
+    "HttpEmbedder",
+    "SentenceTransformerEmbedder",
+    "default_embedder",
+]
 
 
 @lru_cache(maxsize=1)

@@ -105,6 +105,12 @@ class CachedEmbedder:
         count = getattr(self.inner, "tokens", None)
         return count(texts) if callable(count) else None
 
+    def clear(self) -> None:
+        """Forget every vector: the model behind the passport is not the one that made them."""
+        with self._lock:
+            for region in self._regions.values():
+                region.clear()
+
     def _recall(self, texts: list[str], *, kind: Kind) -> tuple[dict[str, _Row], list[str]]:
         """Return the remembered rows by text, and the other texts, each once."""
         region = self._regions[kind]

@@ -17,7 +17,7 @@ from agentmem.errors import AgentmemError, EmbeddingFailed
 from agentmem.protocols import Embedder
 from agentmem.types import Kind
 
-__all__ = ["checked_embed", "checked_split"]
+__all__ = ["LENGTH_TOLERANCE", "checked_embed", "checked_split", "embedder_faults"]
 
 LENGTH_TOLERANCE: Final = 1e-3  # rounding to half precision or six digits stays below it
 
@@ -31,7 +31,10 @@ def checked_embed(embedder: Embedder, texts: Sequence[str], *, kind: Kind) -> ND
     Raises:
         EmbeddingFailed: The embedder raised, or gave rows of another shape or length.
     """
-    with _faults(embedder), np.errstate(over="ignore"):  # an overflow is found by its length
+    with (
+        embedder_faults(embedder),
+        np.errstate(over="ignore"),
+    ):  # an overflow is found by its length
         rows = np.asarray(embedder.embed(texts, kind=kind), dtype=np.float32)
         expected = (len(texts), embedder.passport.dimension)
     if rows.shape != expected:
@@ -64,7 +67,7 @@ def checked_split(
     Raises:
         EmbeddingFailed: The embedder raised, or gave no list of pieces for one of the texts.
     """
-    with _faults(embedder):
+    with embedder_faults(embedder):
         split: object = embedder.split(texts, prefixes=prefixes)
     repair = (
         "Nothing was stored. Repair: return one list for each text, [text] where it fits whole."
@@ -94,7 +97,7 @@ def _are_pieces(pieces: object) -> bool:
 
 
 @contextmanager
-def _faults(embedder: Embedder) -> Iterator[None]:
+def embedder_faults(embedder: Embedder) -> Iterator[None]:
     """Turn whatever an embedder raises into `EmbeddingFailed`, unless it is typed already."""
     try:
         yield

@@ -15,10 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["ModelFacts", "loaded_facts", "module_folders", "read_facts"]
+__all__ = ["ModelFacts", "loaded_facts", "module_folders", "read_facts", "tokenizer_settings"]
 
 _STANDARD = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+_NORMALIZE = "Normalize"
+_FORMATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _UNBOUNDED = 1 << 20  # transformers writes 1e30 for "no limit"; no encoder reads a million tokens
+_BERT_SETTINGS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}  # names in tokenizer_config.json, and in the normalizer of tokenizer.json
 _LEGACY_POOLING = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -31,11 +38,16 @@ _LEGACY_POOLING = {
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """Shape and habits of a model: dimension, window in tokens, pooling, prompts by use."""
+    """Shape and habits of a model.
+
+    Dimension, window in tokens, pooling and what follows it, number format of the weights, and
+    the prompts by use.
+    """
 
     dimension: int
     window: int | None
     pooling: str
+    precision: str
     query_prompt: str
     document_prompt: str
 
@@ -52,12 +64,14 @@ def read_facts(folder: Path) -> ModelFacts | None:
     pooling = _json(folder / modules[1]["path"] / "config.json")
     modes = _pooling_modes(pooling)
     width = pooling.get("embedding_dimension", pooling.get("word_embedding_dimension"))
-    if width is None:
+    precision = _precision(root)
+    if width is None or precision is None:
         return None
     return ModelFacts(
         dimension=int(width) * len(modes),
         window=_window(root, transformer),
-        pooling="+".join(modes),
+        pooling=_pooling("+".join(modes), prompted=pooling.get("include_prompt", True)),
+        precision=precision,
         **_prompts(_json(folder / "config_sentence_transformers.json")),
     )
 
@@ -65,10 +79,14 @@ def read_facts(folder: Path) -> ModelFacts | None:
 def loaded_facts(model: SentenceTransformer) -> ModelFacts:
     """Ask a loaded model."""
     dimension = model.get_embedding_dimension()
+    steps = [_step(module) for module in list(model)[1:]]
+    if steps[-1:] == [_NORMALIZE]:
+        del steps[-1]  # every vector is scaled to unit length anyway
     return ModelFacts(
         dimension=int(dimension or 0),
         window=_bounded(model.max_seq_length),
-        pooling=">".join(filter(None, map(_step, list(model)[1:]))) or type(model[0]).__name__,
+        pooling=">".join(steps) or type(model[0]).__name__,
+        precision=_loaded_precision(model),
         **_prompts({"prompts": model.prompts, "default_prompt_name": model.default_prompt_name}),
     )
 
@@ -86,14 +104,39 @@ def module_folders(folder: Path) -> list[str]:
     return paths + nested
 
 
+def tokenizer_settings(root: Path) -> dict[str, bool | None]:
+    """Return what the configuration beside a `tokenizer.json` sets otherwise than that file has it.
+
+    transformers lets `tokenizer_config.json` overrule the normalisation of BERT's tokenizers, and
+    sentence-transformers lower-cases by a setting of its own: both make other tokens of a text
+    while `tokenizer.json` stays as it is. Nothing is returned for settings that only repeat it.
+    """
+    normalizer = _json(root / "tokenizer.json").get("normalizer") or {}
+    config = _json(root / "tokenizer_config.json")
+    bert = normalizer if normalizer.get("type") == "BertNormalizer" else {}
+    overruled = {
+        name: config[name]
+        for name, own in _BERT_SETTINGS.items()
+        if bert and name in config and config[name] != bert.get(own)
+    }
+    lower = overruled.get("do_lower_case", bert.get("lowercase"))
+    if not lower and _json(root / "sentence_bert_config.json").get("do_lower_case"):
+        overruled["do_lower_case"] = True
+    return overruled
+
+
 def _step(module: Any) -> str:
     name = type(module).__name__
-    if name == "Normalize":
-        return ""
     if name != "Pooling":
         return name
     mode = module.pooling_mode
-    return mode if isinstance(mode, str) else "+".join(mode)
+    return _pooling(
+        mode if isinstance(mode, str) else "+".join(mode), prompted=module.include_prompt
+    )
+
+
+def _pooling(mode: str, *, prompted: bool) -> str:
+    return mode if prompted else f"{mode} without prompt"
 
 
 def _pooling_modes(config: Mapping[str, Any]) -> list[str]:
@@ -101,6 +144,45 @@ def _pooling_modes(config: Mapping[str, Any]) -> list[str]:
     if modes is None:
         return [mode for key, mode in _LEGACY_POOLING.items() if config.get(key)] or ["mean"]
     return [modes] if isinstance(modes, str) else list(modes)
+
+
+def _precision(root: Path) -> str | None:
+    """Follow transformers: what the configuration says, else what the weights are.
+
+    None for quantised models and for weights that only torch can read.
+    """
+    config = _json(root / "config.json")
+    if "quantization_config" in config:
+        return None
+    named = config.get("dtype", config.get("torch_dtype"))
+    if named is not None:
+        return str(named)
+    return next(filter(None, map(_stored_precision, sorted(root.glob("*.safetensors")))), None)
+
+
+def _stored_precision(file: Path) -> str | None:
+    """Read the first floating format in a safetensors header: eight bytes of length, then JSON."""
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        if size > file.stat().st_size:
+            return None
+        header = json.loads(stream.read(size))
+    stored = (tensor.get("dtype") for tensor in header.values())
+    return next((_FORMATS[name] for name in stored if name in _FORMATS), None)
+
+
+def _loaded_precision(model: SentenceTransformer) -> str:
+    config = getattr(getattr(model[0], "auto_model", None), "config", None)
+    quantization = getattr(config, "quantization_config", None)
+    if quantization is not None:
+        method = (
+            quantization.get("quant_method")
+            if isinstance(quantization, Mapping)
+            else getattr(quantization, "quant_method", None)
+        )
+        return f"quantised by {getattr(method, 'value', method)}"
+    formats = (weight.dtype for weight in model.parameters() if weight.is_floating_point())
+    return str(next(formats, "torch.float32")).removeprefix("torch.")
 
 
 def _window(root: Path, transformer: Mapping[str, Any]) -> int | None:

@@ -12,13 +12,19 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.embedding.encoding import Encoder
-from agentmem.embedding.facts import ModelFacts, loaded_facts, module_folders, read_facts
+from agentmem.embedding.facts import (
+    ModelFacts,
+    loaded_facts,
+    module_folders,
+    read_facts,
+    tokenizer_settings,
+)
 from agentmem.embedding.source import Located, load, locate, model_errors
 from agentmem.embedding.splitting import Splitter
 from agentmem.embedding.vectors import clean_all, unit_rows
@@ -89,6 +95,14 @@ class SentenceTransformerEmbedder:
         self._located: Located | None = None
         self._passport: Passport | None = None
         self._ready: _Ready | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return how it was made: another process loads its own model."""
+        return {**self.__dict__, "_lock": None, "_ready": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take on how another one was made."""
+        self.__dict__.update(state, _lock=threading.RLock())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._source or DEFAULT_MODEL)!r})"
@@ -178,13 +192,16 @@ class SentenceTransformerEmbedder:
         located = self._locate()
         with model_errors(str(located.folder)):
             facts = read_facts(located.folder) or loaded_facts(self._loaded().model)
-            weights = weights_sha256(located.folder, parts=module_folders(located.folder))
-            tokenizer = tokenizer_sha256(located.folder)
+            parts = module_folders(located.folder)
+            root = located.folder / parts[0]
+            weights = weights_sha256(located.folder, parts=parts)
+            tokenizer = tokenizer_sha256(root, settings=tokenizer_settings(root))
         if self._truncate_dim is not None and self._truncate_dim > facts.dimension:
             raise InvalidInput(
                 f"truncate_dim is {self._truncate_dim}, but {self!r} has only {facts.dimension} "
                 "components. Repair: pass a smaller truncate_dim, or none."
             )
+        dimension = self._truncate_dim or facts.dimension
         query_prompt, document_prompt = self._chosen_prompts(facts)
         name, revision = _identity(located, weights=weights)
         return Passport(
@@ -193,11 +210,13 @@ class SentenceTransformerEmbedder:
             revision=revision,
             weights=weights,
             tokenizer=tokenizer,
-            dimension=min(facts.dimension, self._truncate_dim or facts.dimension),
+            dimension=dimension,
+            full_dimension=facts.dimension if dimension < facts.dimension else None,
             window=facts.window,
             pooling=facts.pooling,
             query_prompt=query_prompt,
             document_prompt=document_prompt,
+            precision=facts.precision,
         )
 
 

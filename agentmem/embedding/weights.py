@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from agentmem.errors import EmbeddingFailed
@@ -90,14 +91,25 @@ def _file_sha256(path: str, _size: int, _modified: int) -> str:
     return digest.hexdigest()
 
 
-def tokenizer_sha256(folder: Path) -> str | None:
+def tokenizer_sha256(
+    folder: Path, *, settings: Mapping[str, bool | None] = MappingProxyType({})
+) -> str | None:
     """Hash what a tokenizer does, or return None where there is no `tokenizer.json`.
 
     Libraries write their last padding and truncation into that file and lay its JSON out
     differently, so the hash is over the parts that make tokens, in canonical form.
+
+    Args:
+        folder: Where the file lies.
+        settings: What a model sets otherwise than the file has it; part of the hash if any.
     """
     file = folder / "tokenizer.json"
-    return _tokenizer_sha256(str(file), file_sha256(file)) if file.is_file() else None
+    if not file.is_file():
+        return None
+    own = _tokenizer_sha256(str(file), file_sha256(file))
+    if not settings:
+        return own
+    return hashlib.sha256(json.dumps([own, dict(settings)], sort_keys=True).encode()).hexdigest()
 
 
 @lru_cache(maxsize=16)

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, final
 
-from agentmem.administration import Administrator
 from agentmem.checks import location
-from agentmem.embedding import CachedEmbedder, default_embedder
+from agentmem.embedding import default_embedder
+from agentmem.embedding.choice import Embedders
 from agentmem.errors import InvalidInput
-from agentmem.ingest import Clock, OnConflict, Writer
-from agentmem.memory.parts import Parts
+from agentmem.ingest import Clock, OnConflict
+from agentmem.memory.home import following
+from agentmem.memory.parts import Settings
 from agentmem.memory.records import Moment, Records, Where, as_filter, as_moment
 from agentmem.memory.replaying import Replaying
+from agentmem.migration import Migrations, Mismatch, Moving, move_on, needs_moving
+from agentmem.monitoring import Drift, Drifting, DriftSettings
 from agentmem.protocols import Embedder, Reranker, TokenCounter
 from agentmem.ranking import Ranking
-from agentmem.replay.searching import SearchReplayer
-from agentmem.retrieval import Neighbours, Packer, Request, Searcher, hits_for
+from agentmem.retrieval import Neighbours, Request, hits_for
 from agentmem.scopes import Bound
-from agentmem.storage.resident import Residents
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Content, Redact, Tracing
 from agentmem.tokens import TiktokenCounter
-from agentmem.types import AllScopes, Context, Mode, Recall, Scope
+from agentmem.types import AllScopes, Context, DriftPolicy, Mode, Recall, Scope
 
 __all__ = ["Memory"]
 
@@ -35,7 +36,7 @@ RESIDENT_BYTES: Final = (
 
 
 @final
-class Memory(Records, Replaying):
+class Memory(Records, Replaying, Moving, Drifting):
     """A memory of conversations, kept in a folder or a bucket.
 
     Made by `Memory.open`. Several threads may share one; several processes may open the same
@@ -48,6 +49,8 @@ class Memory(Records, Replaying):
         path: str | os.PathLike[str],
         *,
         embedder: Embedder | None = None,
+        standby: Sequence[Embedder] = (),
+        on_mismatch: Mismatch = "raise",
         ranking: Ranking | None = None,
         reranker: Reranker | None = None,
         token_counter: TokenCounter | None = None,
@@ -55,6 +58,8 @@ class Memory(Records, Replaying):
         read_only: bool = False,
         resident_bytes: int = RESIDENT_BYTES,
         keep_versions: timedelta | None = None,
+        drift_policy: DriftPolicy = "warn",
+        keep_questions: bool = False,
         capture_content: bool | None = None,
         redact: Redact | None = None,
         storage_options: Mapping[str, str] | None = None,
@@ -64,6 +69,11 @@ class Memory(Records, Replaying):
         Args:
             path: A folder, or an address such as `s3://bucket/path`.
             embedder: Makes the vectors; all-MiniLM-L6-v2 if None.
+            standby: Further embedders, of which the one is used whose space the store is in. With
+                the next one ready here, this process follows when the store is moved to it.
+            on_mismatch: What to do when the store is in another space than all of these: "raise";
+                "serve_old" goes on in the store's space, with the model its passport names;
+                "migrate" does so too while it moves the store to `embedder` in the background.
             ranking: Weights of every search that does not bring its own.
             reranker: Reorders the best hits of every search, such as `CrossEncoderReranker`.
             token_counter: Counts the tokens of contexts; tiktoken's `cl100k_base` if None.
@@ -72,6 +82,11 @@ class Memory(Records, Replaying):
             resident_bytes: How much memory may hold columns of the scopes last searched.
             keep_versions: How long the store keeps past versions from now on, so that searches
                 can be replayed: for every process, 7 days unless somebody said otherwise.
+            drift_policy: What is done unasked when drift is found: "warn" logs it; "block_writes"
+                also refuses writes while the model gives other vectors than when the store was
+                made; "migrate" then moves the store to the model in use, in the background.
+            keep_questions: Whether to keep a sample of the questions, as vectors and scores, so
+                that their drift is noticed.
             capture_content: Whether spans may carry what was said and asked; as the standard
                 environment variable says if None, which is no unless it is set.
             redact: Sees every text before a span does, and gives what may be recorded instead.
@@ -85,47 +100,45 @@ class Memory(Records, Replaying):
             EmbeddingFailed: The model's files cannot be found.
         """
         given = default_embedder() if embedder is None else embedder
-        _check_opening(path, embedder=given, resident_bytes=resident_bytes)
-        cached = given if isinstance(given, CachedEmbedder) else CachedEmbedder(given)
+        _check_opening(path, embedders=[given, *standby], resident_bytes=resident_bytes)
+        drift = DriftSettings(policy=drift_policy, keep_questions=keep_questions)
+        embedders = Embedders(given, standby=standby)
         store = Store.open(
             path,
-            passport=lambda: cached.passport,
+            passport=lambda: embedders.primary.passport,
             create=create,
             read_only=read_only,
             keep_versions=keep_versions,
             storage_options=storage_options,
+            strict=False,
         )
+        moving = needs_moving(store.passport, embedders=embedders, policy=on_mismatch)
         tracing = Tracing(store.name, content=Content(capture_content, redact))
         tracing.metrics.observe(store.gauges)
-        residents = Residents(store, max_bytes=resident_bytes)
-        clock = Clock()
-        searcher = Searcher(
-            store, residents, embedder=cached, reranker=reranker, now=clock.now, tracing=tracing
-        )
-        counter = TiktokenCounter() if token_counter is None else token_counter
-        weights = Ranking() if ranking is None else _weights(ranking)
-        parts = Parts(
-            store=store,
-            residents=residents,
-            embedder=cached,
-            ranking=weights,
+        settings = Settings(
+            ranking=Ranking() if ranking is None else _weights(ranking),
             reranker=reranker,
+            counter=TiktokenCounter() if token_counter is None else token_counter,
+            resident_bytes=resident_bytes,
             tracing=tracing,
-            writer=Writer(store, embedder=cached, clock=clock, tracing=tracing),
-            searcher=searcher,
-            packer=Packer(searcher, counter=counter, tracing=tracing),
-            replayer=SearchReplayer(
-                store,
-                residents,
-                embedder=cached,
-                ranking=weights,
-                reranker=reranker,
-                now=clock.now,
-                tracing=tracing,
-            ),
-            administrator=Administrator(store, tracing=tracing),
+            clock=Clock(),
+            drift=drift,
         )
-        return cls(parts, Bound())
+        home = following(store, embedders=embedders, settings=settings)
+        if moving and on_mismatch == "migrate":
+            move_on(home.migrations, embedders=embedders, stored=store.passport)
+        return cls(home, Bound())
+
+    @property
+    def _migrations(self) -> Migrations:
+        return self._home.migrations
+
+    @property
+    def _drift(self) -> Drift:
+        return self._home.drift
+
+    def _check_whole(self, what: str) -> None:
+        self._bound.check_open(what)
 
     def __enter__(self) -> Memory:
         return self
@@ -140,7 +153,7 @@ class Memory(Records, Replaying):
 
     def __repr__(self) -> str:
         scope = "" if self._bound.scope.is_empty else f", {self._bound.scope}"
-        return f"Memory({self._parts.store.name!r}{scope})"
+        return f"Memory({self._home.name!r}{scope})"
 
     def close(self) -> None:
         """Let go of the store. What was added is durable without it.
@@ -148,7 +161,7 @@ class Memory(Records, Replaying):
         A handle from `scoped` shares the store with others, and leaves it open.
         """
         if self._bound.scope.is_empty:
-            self._parts.store.close()
+            self._home.close()
 
     def scoped(
         self,
@@ -164,7 +177,7 @@ class Memory(Records, Replaying):
             ScopeRequired: No id was given.
         """
         scope = self._bound.naming(Scope(user_id, agent_id, session_id))
-        return Memory(self._parts, Bound(scope))
+        return Memory(self._home, Bound(scope))
 
     def add(
         self,
@@ -199,7 +212,7 @@ class Memory(Records, Replaying):
             StoreError: The write failed; nothing was stored.
         """
         scope = self._bound.narrowed(Scope(user_id, agent_id, session_id))
-        return self._parts.writer.add(messages, scope=scope, on_conflict=on_conflict).ids
+        return self._home.add(messages, scope=scope, on_conflict=on_conflict).ids
 
     def search(
         self,
@@ -241,13 +254,13 @@ class Memory(Records, Replaying):
             StoreError: The store could not be read.
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
-        return self._parts.searcher.search(
+        return self._home.search(
             Request(
                 query=query,
                 scope=reading,
                 k=k,
                 mode=mode,
-                ranking=self._parts.ranking if ranking is None else _weights(ranking),
+                ranking=self._home.ranking if ranking is None else _weights(ranking),
                 since=as_moment(since, "since"),
                 until=as_moment(until, "until"),
                 where=as_filter(where),
@@ -298,27 +311,29 @@ class Memory(Records, Replaying):
             StoreError: The store could not be read.
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
+        parts = self._parts
         request = Request(
             query=query,
             scope=reading,
             k=hits_for(max_tokens) if k is None else k,
             mode=mode,
-            ranking=self._parts.ranking if ranking is None else _weights(ranking),
+            ranking=parts.ranking if ranking is None else _weights(ranking),
             since=as_moment(since, "since"),
             until=as_moment(until, "until"),
             where=as_filter(where),
         )
-        return self._parts.packer.pack(request, max_tokens=max_tokens, neighbours=neighbours)
+        return parts.packer.pack(request, max_tokens=max_tokens, neighbours=neighbours)
 
 
-def _check_opening(path: object, *, embedder: object, resident_bytes: int) -> None:
+def _check_opening(path: object, *, embedders: Iterable[object], resident_bytes: int) -> None:
     """Refuse arguments of `open` that could only fail later, and less clearly."""
     location(path, what="path")
-    if not callable(getattr(embedder, "embed", None)):
-        raise InvalidInput(
-            f"embedder={embedder!r} is no Embedder. Pass one, such as "
-            'SentenceTransformerEmbedder("name or folder").'
-        )
+    for embedder in embedders:
+        if not callable(getattr(embedder, "embed", None)):
+            raise InvalidInput(
+                f"embedder={embedder!r} is no Embedder. Pass one, such as "
+                'SentenceTransformerEmbedder("name or folder").'
+            )
     if resident_bytes < 0:
         raise InvalidInput(f"resident_bytes={resident_bytes}: pass how many bytes, 0 or more.")
 

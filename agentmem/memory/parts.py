@@ -1,12 +1,14 @@
-"""What the handles of one store share."""
+"""What the handles of one store share, and how it is put together for one of its generations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from agentmem.administration import Administrator
-from agentmem.ingest import Writer
-from agentmem.protocols import Embedder, Reranker
+from agentmem.ingest import Clock, Writer
+from agentmem.monitoring import Drift, DriftSettings, Watched, watched_memory
+from agentmem.protocols import Embedder, Reranker, TokenCounter
 from agentmem.ranking import Ranking
 from agentmem.replay.searching import SearchReplayer
 from agentmem.retrieval import Packer, Searcher
@@ -14,12 +16,25 @@ from agentmem.storage.resident import Residents
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Tracing
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a memory was opened with, whichever generation its store is in."""
+
+    ranking: Ranking
+    reranker: Reranker | None
+    counter: TokenCounter
+    resident_bytes: int
+    tracing: Tracing
+    clock: Clock
+    drift: DriftSettings = field(default_factory=DriftSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the handles of one store share."""
+    """What the handles of one store share, of one generation."""
 
     store: Store
     residents: Residents
@@ -32,3 +47,70 @@ class Parts:
     packer: Packer
     replayer: SearchReplayer
     administrator: Administrator
+    watched: Watched
+    quiet: Searcher
+
+    @classmethod
+    def of(
+        cls,
+        store: Store,
+        *,
+        embedder: Embedder,
+        settings: Settings,
+        present: Callable[[], Store],
+        drift: Drift,
+    ) -> Parts:
+        """Put them together.
+
+        Args:
+            store: Of one generation.
+            embedder: Of its space.
+            settings: What the memory was opened with.
+            present: Gives the store of the generation in force.
+            drift: Of the memory.
+        """
+        clock, tracing = settings.clock, settings.tracing
+        ranking, reranker = settings.ranking, settings.reranker
+        residents = Residents(store, max_bytes=settings.resident_bytes)
+        watched = watched_memory(store, embedder=embedder, tables=store.watching)
+        searcher = Searcher(
+            store,
+            residents,
+            embedder=embedder,
+            reranker=reranker,
+            now=clock.now,
+            tracing=tracing,
+            listener=drift.listener(watched),
+        )
+        replayer = SearchReplayer(
+            store,
+            residents,
+            embedder=embedder,
+            ranking=ranking,
+            reranker=reranker,
+            now=clock.now,
+            tracing=tracing,
+            present=present,
+        )
+        return cls(
+            store=store,
+            residents=residents,
+            embedder=embedder,
+            ranking=ranking,
+            reranker=reranker,
+            tracing=tracing,
+            writer=Writer(store, embedder=embedder, clock=clock, tracing=tracing),
+            searcher=searcher,
+            packer=Packer(searcher, counter=settings.counter, tracing=tracing),
+            replayer=replayer,
+            administrator=Administrator(store, tracing=tracing),
+            watched=watched,
+            quiet=Searcher(
+                store,
+                residents,
+                embedder=embedder,
+                reranker=reranker,
+                now=clock.now,
+                tracing=Tracing.silent(),
+            ),
+        )

@@ -13,6 +13,7 @@ from agentmem.checks import location, shown, utc
 from agentmem.errors import InvalidInput
 from agentmem.filters import Filter, parse_filter
 from agentmem.ingest import OnConflict
+from agentmem.memory.home import Home
 from agentmem.memory.parts import Parts
 from agentmem.scopes import Bound
 from agentmem.transfer import import_records
@@ -29,9 +30,14 @@ PAGE: Final = 100  # turns a person or a request reads at a time
 class Records:
     """The part of `Memory` that treats turns as records."""
 
-    def __init__(self, parts: Parts, bound: Bound) -> None:
-        self._parts = parts
+    def __init__(self, home: Home, bound: Bound) -> None:
+        self._home = home
         self._bound = bound
+
+    @property
+    def _parts(self) -> Parts:
+        """Of the generation that is in force now: to be asked once an operation."""
+        return self._home.parts
 
     def import_turns(
         self,
@@ -73,7 +79,7 @@ class Records:
         scope = self._bound.narrowed(Scope(user_id, agent_id, session_id))
 
         def write(batch: Sequence[object]) -> tuple[int, int]:
-            added = self._parts.writer.add(batch, scope=scope, on_conflict=on_conflict)
+            added = self._home.add(batch, scope=scope, on_conflict=on_conflict)
             return added.stored, added.unchanged
 
         return import_records(
@@ -250,9 +256,7 @@ class Records:
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
         wanted = [ids] if isinstance(ids, str) else ids
-        return self._parts.administrator.delete(
-            wanted, scope=reading, where=as_filter(where), dry_run=dry_run
-        )
+        return self._home.delete(wanted, scope=reading, where=as_filter(where), dry_run=dry_run)
 
 
 def as_moment(value: Moment | None, what: str) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentmem.errors import InvalidInput
-from agentmem.memory.parts import Parts
+from agentmem.memory.home import Home
 from agentmem.memory.records import Where, as_filter
 from agentmem.replay.given import Given, record_from
 from agentmem.scopes import Bound
@@ -15,7 +15,7 @@ __all__ = ["Replaying"]
 class Replaying:
     """The part of `Memory` that replays."""
 
-    _parts: Parts
+    _home: Home
     _bound: Bound
 
     def replay(
@@ -53,7 +53,7 @@ class Replaying:
                 "this is a selection of tools, not a search. Replay it with ToolRouter.replay()."
             )
         self._check_within(found.scope)
-        return self._parts.replayer.replay(found, query=query, where=as_filter(where), now=now)
+        return self._home.replay(found, query=query, where=as_filter(where), now=now)
 
     def _check_within(self, scope: Scope | AllScopes) -> None:
         """Refuse a search that saw more than this handle may."""

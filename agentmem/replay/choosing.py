@@ -182,16 +182,18 @@ def moment_of(record: SelectionRecord) -> Moment:
     )
 
 
-def obstacle(record: SelectionRecord, *, passport_id: str) -> str | None:
+def obstacle(record: SelectionRecord, *, generation: int, passport_id: str) -> str | None:
     """Say why a selection cannot be run again as it was; None if nothing is known to stand against.
 
     Args:
         record: The selection.
+        generation: Of the store, in which it would be run again.
         passport_id: Of the embedder of today.
     """
     return of_obstacle(
         record,
         versions=(record.catalogue_version, record.examples_version, record.fits_version),
+        generation=generation,
         passport_id=passport_id,
         weights=lambda: conditions_of(record)[0],
     )

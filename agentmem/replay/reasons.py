@@ -29,6 +29,7 @@ def of_obstacle(
     record: SearchRecord | SelectionRecord,
     *,
     versions: Iterable[int],
+    generation: int,
     passport_id: str,
     weights: Callable[[], Ranking | Routing],
 ) -> str | None:
@@ -37,14 +38,22 @@ def of_obstacle(
     Args:
         record: The retrieval.
         versions: Of the tables that it read.
+        generation: Of the store, in which it would be run again.
         passport_id: Of the embedder of today.
         weights: Reads the weights, and whatever else may be none of this agentmem's.
     """
     for version in versions:
         if not 0 <= version <= MOST_VERSIONS:
             return f"a table has no version {version}. Repair: check the record."
+    noun = "search" if isinstance(record, SearchRecord) else "selection"
+    if record.generation != generation:
+        return (
+            f"the {noun} was made in generation {record.generation} of the store, which is no "
+            "longer kept, or whose embedder this process does not have, and versions of "
+            f"generation {generation} are others. Repair: if it is kept, open the store with "
+            "the embedder of then among standby=[...]."
+        )
     if record.passport_id != passport_id:
-        noun = "search" if isinstance(record, SearchRecord) else "selection"
         return (
             f"the {noun} was made in the embedding space {record.passport_id}, and this store's is "
             f"{passport_id}: their vectors cannot be compared. Repair: open the store of then with "

@@ -63,6 +63,7 @@ class SearchReplayer:
         reranker: Reorders the best hits today where one is given.
         now: The present in microseconds since 1970 UTC.
         tracing: Opens the span of a replay.
+        present: Gives the store as it is in force today, maybe in another generation.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class SearchReplayer:
         reranker: Reranker | None,
         now: Callable[[], int],
         tracing: Tracing,
+        present: Callable[[], Store],
     ) -> None:
         self._store = store
+        self._present = present
         self._residents = residents
         self._embedder = embedder
         self._ranking = ranking
@@ -122,6 +125,7 @@ class SearchReplayer:
         reason = reasons.of_obstacle(
             record,
             versions=[record.table_version],
+            generation=self._store.generation,
             passport_id=self._embedder.passport.id,
             weights=lambda: weights_of(record),
         )
@@ -151,7 +155,8 @@ class SearchReplayer:
         again = _labelled(past.recall)
         same = is_same(recorded, again, found=record.found)
         differing = () if same else self._differences(record, recorded, again)
-        present = self._store.turns_by_key(list(past.turns)) if today is None else today.present
+        keys = list(past.turns)
+        present = self._present().turns_by_key(keys) if today is None else today.present
         return Replay(
             record=record,
             verdict="identical" if same else "different",
@@ -176,7 +181,10 @@ class SearchReplayer:
         ]
         if not changed:
             return present
-        others = self._store.returned(changed, since=past.recall.table_version)
+        if self._present().generation != self._store.generation:
+            others = set(changed)  # versions of another generation do not tell
+        else:
+            others = self._store.returned(changed, since=past.recall.table_version)
         return {key: turn for key, turn in present.items() if key not in others}
 
     def _differences(

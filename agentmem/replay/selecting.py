@@ -39,30 +39,36 @@ class SelectionReplayer:
 
     Args:
         holdings: The tools and what was learnt of them.
+        generation: Of the store, that they are of.
         thresholds: What is abstained by today.
         embedder: Of the space the store is written in.
         budget: Counts the tokens of definitions.
         routing: The weights of today.
         tracing: Opens the span of a replay.
+        present: Gives the tools as they are in force today, maybe in another generation.
     """
 
     def __init__(
         self,
         holdings: Holdings,
         *,
+        generation: int,
         thresholds: Thresholds,
         embedder: Embedder,
         budget: Budget,
         routing: Routing,
         tracing: Tracing,
+        present: Callable[[], Holdings],
     ) -> None:
         self._holdings = holdings
+        self._generation = generation
         self._passport_id: Callable[[], str] = lambda: embedder.passport.id
         self._chooser = Chooser(holdings, embedder=embedder, budget=budget)
         self._present = Present(
             self._chooser, log=holdings.log, thresholds=thresholds, routing=routing
         )
         self._tracing = tracing
+        self._in_force = present
 
     def replay(
         self,
@@ -107,7 +113,7 @@ class SelectionReplayer:
 
     def _replayed(self, asked: Asked, *, now: bool) -> Replay:
         record = asked.record
-        reason = obstacle(record, passport_id=self._passport_id())
+        reason = obstacle(record, generation=self._generation, passport_id=self._passport_id())
         if reason is None:
             try:
                 then = self._then(record)
@@ -128,7 +134,7 @@ class SelectionReplayer:
 
     def _compared(self, asked: Asked, then: Conditions, *, now: bool) -> Replay:
         """Select as it was, and compare with what was recorded."""
-        record, sight = asked.record, self._holdings.current()
+        record, sight = asked.record, self._in_force().current()
         past = self._chooser.choose(asked, then)
         recorded, again = Chosen.of_record(record), Chosen.of(past)
         same = recorded.is_same(again)

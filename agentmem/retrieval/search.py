@@ -22,6 +22,7 @@ from agentmem.retrieval.hits import Reader
 from agentmem.retrieval.ordering import order_turns, reranker_name
 from agentmem.retrieval.question import Query, read_query
 from agentmem.retrieval.sight import Sight, Sights
+from agentmem.storage.questions import Listener, Question
 from agentmem.storage.reads import Reads
 from agentmem.storage.resident import Columns
 from agentmem.telemetry import Attributes, Current, Tracing
@@ -68,6 +69,8 @@ class Found:
         places: Index in sight of each hit.
         candidates: Which turns passed the filters; `None` if nothing filtered.
         store: At the version that was searched.
+        vector: Of the question; `None` where only words were looked for.
+        similarity: Cosine of the question and the best hit; `None` likewise, or without hits.
     """
 
     recall: Recall
@@ -75,6 +78,8 @@ class Found:
     places: tuple[int, ...]
     candidates: NDArray[np.bool_] | None
     store: Reads
+    vector: Row | None = None
+    similarity: float | None = None
 
     def beside(self, place: int, distance: int) -> int | None:
         """The place so many turns on in the same session, if it may be seen."""
@@ -93,6 +98,8 @@ class Searcher:
         embedder: Of the space the store was written in.
         reranker: Reorders the best hits where one is given.
         now: The present in microseconds since 1970 UTC; matters to recency alone.
+        tracing: Opens spans.
+        listener: Hears of every question once it is answered.
     """
 
     def __init__(
@@ -104,7 +111,9 @@ class Searcher:
         reranker: Reranker | None,
         now: Callable[[], int],
         tracing: Tracing,
+        listener: Listener | None = None,
     ) -> None:
+        self._listener = listener
         self._store = store
         self._residents = residents
         self._embedder = embedder
@@ -140,6 +149,8 @@ class Searcher:
                 current.set({"agentmem.bytes_scanned": found.sight.columns.vectors.nbytes})
             scores = tuple(hit.score for hit in recall[:2])
             current.metrics.found("search_memory", scores=scores, results=len(recall))
+        if self._listener is not None and found.vector is not None:
+            self._listener.asked(_question(found, vector=found.vector))
         return found
 
     def _search(self, request: Request, current: Current) -> Found:
@@ -155,6 +166,7 @@ class Searcher:
             candidates = _candidates(sight, request, store=store)
         found = len(sight) if candidates is None else int(candidates.sum())
         hits: dict[int, Hit] = {}
+        similarity: float | None = None
         if found:
             with current.phase("dense"):
                 cosines = None if vector is None else sight.cosines(vector)
@@ -177,6 +189,8 @@ class Searcher:
             with current.phase("fetch"):
                 reader = Reader(sight, store=store, embedder=self._embedder)
                 hits = reader.hits(ranked, question=question, query=query, explain=request.explain)
+            if hits and cosines is not None:
+                similarity = float(cosines[next(iter(hits))])
         trace_id, span_id = current.ids
         recall = Recall(
             hits=tuple(hits.values()),
@@ -191,8 +205,9 @@ class Searcher:
             milliseconds=current.milliseconds,
             trace_id=trace_id,
             span_id=span_id,
+            generation=self._store.generation,
         )
-        return Found(recall, sight, tuple(hits), candidates, store)
+        return Found(recall, sight, tuple(hits), candidates, store, vector, similarity)
 
     def _embedded(self, text: str, current: Current) -> Row:
         with embedding_phase(current, embedder=self._embedder, texts=[text]):
@@ -209,6 +224,21 @@ class Searcher:
             reranker=None if self._reranker is None else reranker_name(self._reranker),
             store=self._store.name,
         )
+
+
+def _question(found: Found, *, vector: Row) -> Question:
+    """What is kept of a question where a sample of them is: no words of it."""
+    recall = found.recall
+    scores = [hit.score for hit in recall[:2]]
+    return Question(
+        vector=vector,
+        at=recall.asked.at,
+        scope=Scope() if isinstance(recall.scope, AllScopes) else recall.scope,
+        similarity=found.similarity,
+        score=scores[0] if scores else None,
+        margin=scores[0] - scores[1] if len(scores) > 1 else None,
+        hits=len(recall),
+    )
 
 
 def _candidates(sight: Sight, request: Request, *, store: Reads) -> NDArray[np.bool_] | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from agentmem.checks import identifier
 from agentmem.filters import Filter, parse_filter
+from agentmem.router.home import Home
 from agentmem.router.parts import Parts
-from agentmem.routing import OnConflict, checked_namespace, read_examples
+from agentmem.routing import OnConflict, Registrar, checked_namespace, read_examples
 from agentmem.types import CatalogueChange, Tool
 
 __all__ = ["Entries", "Tags", "Where", "as_filter", "as_namespace"]
@@ -21,8 +22,13 @@ Tools: TypeAlias = list[Tool]  # within the class, `list` is a method
 class Entries:
     """The part of `ToolRouter` that treats tools as entries of a catalogue."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    @property
+    def _parts(self) -> Parts:
+        """Of the generation that is in force now: to be asked once an operation."""
+        return self._home.parts
 
     def register(
         self,
@@ -57,17 +63,21 @@ class Entries:
             EmbeddingFailed: The model gave no usable vectors.
             StoreError: The write failed; nothing was registered.
         """
-        parts = self._parts
         taught = None if examples is None else read_examples(examples, namespace=namespace)
-        change = parts.registrar.register(
-            tools,
-            namespace=namespace,
-            tags=tags,
-            on_conflict=on_conflict,
-            expected=list(taught or ()),
+        given = list(tools) if isinstance(tools, Iterator) else tools
+        change = self._home.write(
+            lambda registrar: registrar.register(
+                given,
+                namespace=namespace,
+                tags=tags,
+                on_conflict=on_conflict,
+                expected=list(taught or ()),
+            )
         )
         if taught:
-            parts.teacher.add_examples(taught, namespace=namespace, guard=True, by=None)
+            self._home.teaching().teacher.add_examples(
+                taught, namespace=namespace, guard=True, by=None
+            )
         return change
 
     def sync(
@@ -97,7 +107,13 @@ class Entries:
             ConcurrentWrite: Other processes kept changing the namespace.
             StoreError: The write failed; nothing was changed.
         """
-        return self._parts.registrar.sync(tools, namespace=namespace, tags=tags, dry_run=dry_run)
+        given = list(tools) if isinstance(tools, Iterator) else tools
+        return self._home.write(
+            lambda registrar: registrar.sync(
+                given, namespace=namespace, tags=tags, dry_run=dry_run
+            ),
+            embeds=not dry_run,
+        )
 
     def remove(
         self, names: str | Iterable[str], *, namespace: str = "default", dry_run: bool = False
@@ -113,7 +129,16 @@ class Entries:
             NotFound: One of them is not there; nothing was removed.
             StoreError: The write failed; nothing was removed.
         """
-        return self._parts.registrar.remove(names, namespace=namespace, dry_run=dry_run)
+        given = list(names) if isinstance(names, Iterator) else names
+        gone = False
+
+        def remove(registrar: Registrar) -> CatalogueChange:
+            nonlocal gone
+            change = registrar.remove(given, namespace=namespace, dry_run=dry_run, absent=gone)
+            gone = True
+            return change
+
+        return self._home.write(remove, embeds=False)
 
     def get(self, name: str, *, namespace: str = "default") -> Tool:
         """Return one tool.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agentmem.router.entries import as_namespace
+from agentmem.router.home import Home
 from agentmem.router.parts import Parts
 from agentmem.types import Lesson, Selection
 
@@ -15,6 +16,7 @@ class Learning:
     """The part of `ToolRouter` that learns from use."""
 
     _parts: Parts
+    _home: Home
 
     def add_examples(
         self,
@@ -42,7 +44,8 @@ class Learning:
             EmbeddingFailed: The model gave no usable vectors; nothing was stored.
             StoreError: The write failed, and the lesson does not count.
         """
-        return self._parts.teacher.add_examples(examples, namespace=namespace, guard=guard, by=by)
+        teacher = self._home.teaching().teacher
+        return teacher.add_examples(examples, namespace=namespace, guard=guard, by=by)
 
     def feedback(
         self,
@@ -76,7 +79,7 @@ class Learning:
             EmbeddingFailed: The model gave no usable vectors; nothing was stored.
             StoreError: The write failed, and the lesson does not count.
         """
-        return self._parts.teacher.feedback(
+        return self._home.teaching().teacher.feedback(
             selection_or_query,
             used=used,
             succeeded=succeeded,

@@ -8,6 +8,7 @@ from typing import Literal
 from agentmem.errors import InvalidInput
 from agentmem.replay.given import Given, record_from
 from agentmem.router.entries import Where, as_filter, as_namespace
+from agentmem.router.home import Home
 from agentmem.router.parts import Parts
 from agentmem.router.selecting import as_request
 from agentmem.routing import Label, explain, lint
@@ -19,6 +20,7 @@ __all__ = ["Looking"]
 class Looking:
     """The part of `ToolRouter` that tells what it may be trusted with, and why."""
 
+    _home: Home
     _parts: Parts
 
     def calibrate(
@@ -158,6 +160,16 @@ class Looking:
             raise InvalidInput(
                 "this is a search, not a selection of tools. Replay it with Memory.replay()."
             )
-        return self._parts.replayer.replay(
-            found, query=query, where=as_filter(where), history=history, memory=memory, now=now
-        )
+        past = found  # a name of its own, whose type is known within the function
+
+        def run(parts: Parts, today: bool) -> Replay:  # noqa: FBT001 - called by one place
+            return parts.replayer.replay(
+                past,
+                query=query,
+                where=as_filter(where),
+                history=history,
+                memory=memory,
+                now=today,
+            )
+
+        return self._home.replay(past, now=now, run=run)

@@ -1,8 +1,13 @@
-"""What the methods of one router share, and how it is put together."""
+"""What the methods of one router share, and how it is put together for one generation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from agentmem.embedding.queries import embed_queries
 from agentmem.ingest import Clock
+from agentmem.monitoring import Drift, DriftSettings, watched_router
 from agentmem.protocols import Embedder, TokenCounter
 from agentmem.ranking.tools import Routing
 from agentmem.replay.selecting import SelectionReplayer
@@ -15,14 +20,27 @@ from agentmem.routing import (
     Recorder,
     Registrar,
     Roster,
+    Row,
     Selector,
     Teacher,
     Thresholds,
 )
+from agentmem.storage.lesson_schema import Observation
 from agentmem.storage.tool_store import ToolStore
-from agentmem.telemetry import Content, Tracing
+from agentmem.telemetry import Tracing
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a router was opened with, whichever generation its store is in."""
+
+    counter: TokenCounter
+    routing: Routing
+    tracing: Tracing
+    clock: Clock
+    drift: DriftSettings = field(default_factory=DriftSettings)
 
 
 class Parts:
@@ -31,9 +49,10 @@ class Parts:
     Args:
         store: Where tools and lessons are.
         embedder: Of the space it is written in.
-        counter: Counts the tokens of definitions.
-        routing: The weights.
-        content: What spans may say.
+        settings: What the router was opened with.
+        elsewhere: Gives the parts of the generation in force, unless it is the one of that number.
+        present: Gives the parts of the generation in force.
+        drift: Of the router.
     """
 
     def __init__(
@@ -41,26 +60,43 @@ class Parts:
         store: ToolStore,
         *,
         embedder: Embedder,
-        counter: TokenCounter,
-        routing: Routing,
-        content: Content,
+        settings: Settings,
+        elsewhere: Callable[[int], Parts | None],
+        present: Callable[[], Parts],
+        drift: Drift,
     ) -> None:
         self.store = store
         self.embedder = embedder
-        self.counter = counter
-        self.routing = routing
-        self.tracing = Tracing(store.name, content=content)
-        self.tracing.metrics.observe(store.gauges)
+        self.counter = settings.counter
+        self.routing = settings.routing
+        self.tracing = settings.tracing
+        self._elsewhere = elsewhere
+        self._present = present
+        self._clock = settings.clock
+        self.watched = watched_router(store, embedder=embedder, tables=store.watching)
+        self._listener = drift.listener(self.watched)
         self.roster = Roster(store.catalogue)
-        self._clock = Clock()
-        self.holdings = Holdings(store, routing=routing, now=self._clock.now)
-        self.thresholds = Thresholds(store, routing=routing)
-        recorder = Recorder(store.lessons, reserve=self._clock.reserve)
-        self.lessons = History(self.holdings.log, recorder=recorder, tracing=self.tracing)
-        self.selector, self.replayer = self._choosing(Budget(counter))
-        self.teacher = self._teacher(recorder)
+        self.holdings = Holdings(store, routing=self.routing, now=self._clock.now)
+        self.thresholds = Thresholds(store, routing=self.routing)
+        self.recorder = Recorder(
+            store.lessons,
+            passport_id=store.passport.id,
+            reserve=self._clock.reserve,
+            repeat=self._repeat,
+        )
+        self.lessons = History(self.holdings.log, recorder=self.recorder, tracing=self.tracing)
+        self.selector, self.replayer = self._choosing(Budget(self.counter))
+        self.teacher = self._teacher(self.recorder)
         self.registrar = self._registrar()
         self.calibrator = self._calibrator()
+
+    def _repeat(self, row: Row, observations: Sequence[Observation]) -> None:
+        """Store observations in the generation in force as well, if it is another one by now."""
+        parts = self._elsewhere(self.store.generation)
+        while parts is not None:
+            vectors = embed_queries(parts.embedder, [one.query for one in observations])
+            parts.recorder.observe(row, observations, vectors=vectors)
+            parts = self._elsewhere(parts.store.generation)
 
     def _choosing(self, budget: Budget) -> tuple[Selector, SelectionReplayer]:
         """Make what selects tools, now and as it was."""
@@ -71,14 +107,17 @@ class Parts:
             budget=budget,
             routing=self.routing,
             tracing=self.tracing,
+            listener=self._listener,
         )
         replayer = SelectionReplayer(
             self.holdings,
+            generation=self.store.generation,
             thresholds=self.thresholds,
             embedder=self.embedder,
             budget=budget,
             routing=self.routing,
             tracing=self.tracing,
+            present=lambda: self._present().holdings,
         )
         return selector, replayer
 

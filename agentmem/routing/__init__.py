@@ -8,7 +8,7 @@ from agentmem.routing.explaining import explain
 from agentmem.routing.guarding import Guard
 from agentmem.routing.holdings import Holdings
 from agentmem.routing.labels import Label
-from agentmem.routing.lessons import LessonLog, checked_namespace
+from agentmem.routing.lessons import LessonLog, Row, checked_namespace
 from agentmem.routing.linting import lint
 from agentmem.routing.observing import read_examples
 from agentmem.routing.recording import Recorder
@@ -32,6 +32,7 @@ __all__ = [
     "Registrar",
     "Request",
     "Roster",
+    "Row",
     "Selector",
     "Teacher",
     "Thresholds",

@@ -26,12 +26,24 @@ class Recorder:
 
     Args:
         stored: The log, as it is stored.
+        passport_id: Of the space that its observations lie in.
         reserve: Gives a moment such that it and so many microseconds after it are the caller's.
+        repeat: Called when observations were stored, and before their lesson counts: stores them
+            in the generation in force as well, if that is another one by now.
     """
 
-    def __init__(self, stored: Lessons, *, reserve: Callable[[int], datetime]) -> None:
+    def __init__(
+        self,
+        stored: Lessons,
+        *,
+        passport_id: str,
+        reserve: Callable[[int], datetime],
+        repeat: Callable[[Row, Sequence[Observation]], None],
+    ) -> None:
         self._stored = stored
+        self._passport_id = passport_id
         self._reserve = reserve
+        self._repeat = repeat
 
     def row(self, *, log: Sequence[Row], **fields: Any) -> Row:
         """Return the row of a lesson, which is not written yet.
@@ -61,18 +73,30 @@ class Recorder:
             ConcurrentWrite: Others came first at every attempt; the lesson does not count.
             StoreError: The write failed; the lesson does not count.
         """
-        if vectors is None or not observations:
-            self._stored.append(row, None)
-            return row
+        if vectors is not None and observations:
+            self.observe(row, observations, vectors=vectors)
+            self._repeat(row, observations)
+        self._stored.append(row)
+        return row
+
+    def observe(
+        self, row: Row, observations: Sequence[Observation], *, vectors: NDArray[np.float32]
+    ) -> None:
+        """Store what a lesson brings; nothing of it counts before the lesson is stored.
+
+        Raises:
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The write failed.
+        """
         rows = observation_rows(
             observations,
             lesson_id=row["id"],
             namespace=row["namespace"],
             at=row["at"],
             vectors=vectors,
+            passport_id=self._passport_id,
         )
-        self._stored.append(row, rows)
-        return row
+        self._stored.observe(rows)
 
 
 _ABSENT: Mapping[str, Any] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ from agentmem.routing.comparing import (
 from agentmem.routing.lessons import checked_namespace
 from agentmem.routing.preparing import ToolPreparer
 from agentmem.routing.roster import Roster
+from agentmem.storage.rows import Stamps
 from agentmem.storage.tool_schema import tool_key, tool_rows
 from agentmem.storage.tool_store import ToolStore
 from agentmem.telemetry import Current, Operation, Tracing
@@ -147,9 +148,20 @@ class Registrar:
             )
 
     def remove(
-        self, names: str | Iterable[str], *, namespace: str, dry_run: bool
+        self,
+        names: str | Iterable[str],
+        *,
+        namespace: str,
+        dry_run: bool,
+        absent: bool = False,
     ) -> CatalogueChange:
         """Take tools out of a namespace.
+
+        Args:
+            names: Of the tools.
+            namespace: Where they are.
+            dry_run: Say what would be removed, and remove nothing.
+            absent: Whether they may be gone already.
 
         Raises:
             NotFound: One of them is not there; nothing was removed.
@@ -159,7 +171,7 @@ class Registrar:
             wanted = _named(names, namespace=namespace)
             there = self._catalogue.names(namespace)
             missing = [name for key, name in wanted.items() if key not in there]
-            if missing:
+            if missing and not absent:
                 raise self._roster.missing(missing, namespace=namespace)
             if wanted and not dry_run:
                 with current.phase("commit"):
@@ -245,8 +257,14 @@ class Registrar:
 
     def _rows(self, tools: Sequence[Tool], current: Current) -> pa.Table:
         rows = self._preparer.rows(tools, current=current)
-        dimension = self._store.passport.dimension
-        return tool_rows(rows, now=self._reserve(len(rows)), dimension=dimension)
+        passport = self._store.passport
+        now = self._reserve(len(rows))  # a microsecond a tool, so that their order is kept
+        return tool_rows(
+            rows,
+            registered=[now + timedelta(microseconds=place) for place in range(len(rows))],
+            stamps=Stamps.new(len(rows), passport_id=passport.id, at=now),
+            dimension=passport.dimension,
+        )
 
 
 def _settled(before: dict[str, Status], now: dict[str, Status]) -> dict[str, Status]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -24,9 +25,12 @@ from agentmem.routing.drafting import AUTO, Ask, Depth, Draft
 from agentmem.routing.question import Conversation, Question, read_conversation, read_question
 from agentmem.routing.sight import Sight
 from agentmem.routing.thresholds import InForce
+from agentmem.storage.questions import Listener
+from agentmem.storage.questions import Question as Kept
 from agentmem.telemetry import Attributes, Current, Tracing
+from agentmem.telemetry.baggage import scope_from_baggage
 from agentmem.telemetry.describing import of_selection
-from agentmem.types import Selection, SelectionAsked
+from agentmem.types import Scope, Selection, SelectionAsked
 
 __all__ = ["Depth", "Request", "Rules", "Selector", "Sights"]
 
@@ -86,6 +90,7 @@ class Selector:
         budget: Counts the tokens of definitions.
         routing: The weights.
         tracing: Opens spans.
+        listener: Hears of every query once it is answered.
     """
 
     def __init__(
@@ -97,7 +102,9 @@ class Selector:
         budget: Budget,
         routing: Routing,
         tracing: Tracing,
+        listener: Listener | None = None,
     ) -> None:
+        self._listener = listener
         self._holdings = holdings
         self._embedder = embedder
         self._thresholds = thresholds
@@ -147,7 +154,13 @@ class Selector:
             for one in asked:
                 with current.phase("choose"):
                     found.append(self._one(one, sight, vectors=vectors))
-            return self._described(found, sight, current)
+            selections = self._described(found, sight, current)
+        if self._listener is not None:
+            for one, selection in zip(asked, selections, strict=True):
+                kept = sight if self._listener.keeps else None
+                vector = vectors[one.question.text]
+                self._listener.asked(_question(one, selection, vector=vector, sight=kept))
+        return selections
 
     def _described(
         self, found: Sequence[Selection], sight: Sight, current: Current
@@ -260,6 +273,7 @@ class Selector:
             passport_id=self._embedder.passport.id,
             config_id=self._routing.id,
             milliseconds={},
+            generation=sight.shelf.state.generation,
         )
 
     def _as_asked(self, asked: _Asked, sight: Sight, rule: InForce) -> SelectionAsked:
@@ -277,6 +291,34 @@ class Selector:
             where=None if request.where is None else to_json(request.where),
             store=self._tracing.store,
         )
+
+
+def _question(asked: _Asked, selection: Selection, *, vector: Floats, sight: Sight | None) -> Kept:
+    """What is kept of a query where a sample of them is: no words of it."""
+    now = datetime.now(timezone.utc)
+    named = scope_from_baggage()
+    scores = [match.score for match in selection.candidates[:2]]
+    texts = asked.conversation.texts
+    return Kept(
+        vector=vector,
+        at=now,
+        scope=Scope(named["user.id"], named["agentmem.scope.agent_id"], named["session.id"]),
+        similarity=None if sight is None else _similarity(selection, vector, sight=sight),
+        score=scores[0] if scores else None,
+        margin=scores[0] - scores[1] if len(scores) > 1 else None,
+        hits=len(selection),
+        abstained=selection.abstained,
+        block=texts[0] if texts else f"{now:%Y-%m-%dT%H} {os.getpid()}",
+    )
+
+
+def _similarity(selection: Selection, vector: Floats, *, sight: Sight) -> float | None:
+    """Cosine of a query with what the best tool says of itself."""
+    if not selection.candidates:
+        return None
+    best = selection.candidates[0].tool
+    place = sight.index(best.name, namespace=best.namespace)
+    return None if place is None else float(sight.columns.cosine(vector)[place])
 
 
 def _mean(vectors: Sequence[Floats]) -> Floats | None:

@@ -158,12 +158,12 @@ def is_worth_keeping(known: Known) -> bool:
 
 
 def fit_name(known: Known, *, shelf: Shelf, config: Routing) -> str:
-    """Name a fit by what it is of: lessons and weights, and of few lessons the tools as well.
+    """Name a fit by what it is of: lessons, weights, space, and of few lessons the tools as well.
 
     A large one outlives changes of the catalogue until the next is due: a tool that came later has
     not moved, and one that went is passed over. Nor is it made anew as its observations age.
     """
-    parts = [*known.fitted, config.id, str(FIT_FORMAT)]
+    parts = [*known.fitted, config.id, shelf.state.passport_id, str(FIT_FORMAT)]
     if not is_worth_keeping(known):
         parts += [*shelf.keys, shelf.fingerprint]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()

@@ -223,10 +223,13 @@ class Teacher:
 
     def _check_origin(self, selection: Selection, *, sight: Sight) -> None:
         """Refuse a selection that another store's router made."""
-        strange = selection.passport_id != self._store.passport.id
+        strange = later = False
+        if selection.generation == self._store.generation:  # versions of others do not compare
+            strange = selection.passport_id != self._store.passport.id
+            later = selection.catalogue_version > sight.catalogue_version
         seen = [match.tool for match in selection.candidates]
         unknown = seen and not any(_knows(tool, sight=sight) for tool in seen)
-        if strange or unknown or selection.catalogue_version > sight.catalogue_version:
+        if strange or unknown or later:
             why = "with another embedder" if strange else "among tools that are not in this one"
             raise InvalidInput(
                 f"the selection was made {why}, so its feedback does not belong in the store "

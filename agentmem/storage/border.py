@@ -35,6 +35,52 @@ DENIED: Final = re.compile(
     r"|os error (13|30|1)\b",
     re.IGNORECASE,
 )
+# What comes of a bucket is the text of the server's answer or, while LanceDB connects, Rust's
+# debugging form of it. Ordered: an answer that names a bucket may also say "not found".
+OF_BUCKETS: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), told)
+    for pattern, told in (
+        (
+            r"NoSuchBucket",
+            "there is no such bucket. Repair: make it first, and check its name and aws_region.",
+        ),
+        (
+            (
+                r"InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|AccessDenied"
+                r"|status: 40[13]\b|40[13] (Forbidden|Unauthorized)|failed to get aws credentials"
+            ),
+            (
+                "permission denied. Repair: pass keys that may read and write the bucket in "
+                "storage_options (aws_access_key_id, aws_secret_access_key, aws_session_token), or "
+                "set them in the environment; read_only=True needs only the right to read and list."
+            ),
+        ),
+        (
+            r"BadScheme|scheme is not allowed",
+            (
+                "its endpoint is an http:// address, which is not encrypted. Repair: use https://, "
+                'or pass storage_options={"allow_http": "true", ...}.'
+            ),
+        ),
+        (
+            r"No object store provider",
+            (
+                "there is no such kind of address. Repair: pass a folder, or an address that "
+                "begins with s3://, gs:// or az://."
+            ),
+        ),
+        (
+            (
+                r"kind: Connect\b|connection refused|error sending request|dns error|timed? ?out"
+                r"|SlowDown|status: 5\d\d|50[0234] "
+            ),
+            (
+                "the server of the bucket did not answer. Repair: check the network and "
+                "aws_endpoint in storage_options, and call again."
+            ),
+        ),
+    )
+)
 MISSING: Final = re.compile(r"not found|no such file|os error 2\b", re.IGNORECASE)
 CODES: Final = {
     **dict.fromkeys((errno.ENOSPC, errno.EFBIG, errno.EDQUOT), FULL),
@@ -72,6 +118,9 @@ def _translated(error: Exception, *, uri: str, action: str) -> StoreError:
             what + "the disk or the quota is full. What was stored before is unharmed, nothing "
             "of this call was stored. Repair: free some space and call again."
         )
+    for pattern, told in OF_BUCKETS if "://" in uri else ():
+        if pattern.search(text):
+            return StoreError(what + told)
     if known is DENIED or DENIED.search(text):
         return StoreError(
             what + "permission denied. Repair: give this user write access to the folder (or "

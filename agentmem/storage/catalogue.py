@@ -7,7 +7,7 @@ old and half new. The table is made by the first write.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -24,8 +24,9 @@ from agentmem.storage.opening import Opened
 from agentmem.storage.quoting import EVERYTHING, both, literal
 from agentmem.storage.sql import keys_sql
 from agentmem.storage.tool_schema import HEAD, HEAD_COLUMNS, tools_schema
+from agentmem.types import FIRST_GENERATION
 
-__all__ = ["ARGUMENTS", "DESCRIPTION", "NAME", "Catalogue", "CatalogueState"]
+__all__ = ["ARGUMENTS", "DESCRIPTION", "NAME", "TOOLS", "Catalogue", "CatalogueState"]
 
 TOOLS: Final = "tools"
 REGISTER: Final = "register tools"
@@ -53,6 +54,8 @@ class CatalogueState:
         kinds: For each piece `DESCRIPTION`, `ARGUMENTS` or `NAME`, int8, shape (V,).
         texts: What was embedded.
         vectors: Float32 unit rows, C-contiguous, shape (V, D).
+        generation: Number of the store's generation it is of.
+        passport_id: Of the space the vectors lie in.
     """
 
     version: int
@@ -61,6 +64,8 @@ class CatalogueState:
     kinds: NDArray[np.int8]
     texts: list[str]
     vectors: NDArray[np.float32]
+    generation: int = FIRST_GENERATION
+    passport_id: str = ""
 
 
 class Catalogue:
@@ -68,8 +73,11 @@ class Catalogue:
 
     def __init__(self, opened: Opened, *, guard: Guard) -> None:
         self._guard = guard
+        self._generation = opened.generation
         schema = tools_schema(opened.passport.dimension)
-        self._table = LateTable(opened, table=TOOLS, holding="tools", schema=schema, guard=guard)
+        self._table = LateTable(
+            opened, table=opened.table(TOOLS), holding="tools", schema=schema, guard=guard
+        )
 
     @property
     def version(self) -> int:
@@ -142,7 +150,7 @@ class Catalogue:
         Args:
             since: A version; None is returned if it is still the newest.
         """
-        return _read(self._table, since=since)
+        return self._of(_read(self._table, since=since))
 
     def read_at(self, version: int) -> CatalogueState:
         """Return every tool as it was at one version of the table; 0 is before there was any.
@@ -151,9 +159,8 @@ class Catalogue:
             VersionGone: That version is no longer kept, or there is none of that number yet.
             StoreError: The store could not be read.
         """
-        return _read(self._table.at(version), since=None) or _state(
-            self._table.schema.empty_table(), version=0
-        )
+        found = _read(self._table.at(version), since=None)
+        return self._of(found) or _state(self._table.schema.empty_table(), version=0)
 
     def check_kept(self, version: int) -> None:
         """Refuse a version that is no longer kept, even where it was read a moment ago.
@@ -171,6 +178,13 @@ class Catalogue:
     def tidy(self) -> None:
         """Compact before leaving, if that is worth it."""
         self._table.tidy()
+
+    def _of(self, state: CatalogueState | None) -> CatalogueState | None:
+        """Say which generation a state is of."""
+        if state is None:
+            return None
+        now = self._generation
+        return replace(state, generation=now.number, passport_id=now.passport.id)
 
     def _remove(self, keys: Sequence[str]) -> int:
         self._guard.check_writable(REMOVE)

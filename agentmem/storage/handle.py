@@ -81,9 +81,13 @@ class Handle:
         table: Name of the table, which must be there.
         holding: What its rows are, for messages, such as "turns".
         guard: What may be done with the store.
+        compacts: Whether commits are followed by compaction as they add up.
     """
 
-    def __init__(self, opened: Opened, *, table: str, holding: str, guard: Guard) -> None:
+    def __init__(
+        self, opened: Opened, *, table: str, holding: str, guard: Guard, compacts: bool = True
+    ) -> None:
+        self._compacts = compacts
         self._opened = opened
         self._name = table
         self._reading = f"read {holding}"
@@ -185,7 +189,7 @@ class Handle:
         """Count a commit, and say whether compaction has been earned."""
         with self._lock:
             self._commits += 1
-            if self._commits % COMPACT_AFTER or not self._pays(self._commits):
+            if not self._compacts or self._commits % COMPACT_AFTER or not self._pays(self._commits):
                 return False
             self._commits = 0
             return True

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from agentmem.errors import InvalidInput
 from agentmem.storage.rows import (
     PRIMARY_KEY,
+    STAMPED,
     TIMES,
     check_finite,
     json_text,
+    revision,
     table_of,
     vector_type,
 )
@@ -101,6 +103,7 @@ def observations_schema(dimension: int) -> pa.Schema:
         pa.field("label", pa.int8(), nullable=False),
         pa.field("succeeded", pa.bool_()),
         pa.field("observed_at", TIMES, nullable=False),
+        *STAMPED,
         pa.field("vector", vector_type(dimension), nullable=False),
     ]
     return pa.schema(columns)
@@ -147,6 +150,7 @@ def observation_rows(
     namespace: str,
     at: datetime,
     vectors: NDArray[np.float32],
+    passport_id: str,
 ) -> pa.Table:
     """Return the rows of a lesson's observations.
 
@@ -156,6 +160,7 @@ def observation_rows(
         namespace: Of the tools that name none of their own.
         at: When it was seen (UTC).
         vectors: Of the queries, one float32 unit row an observation, shape (N, D).
+        passport_id: Of the space they lie in.
 
     Raises:
         EmbeddingFailed: A vector is not finite.
@@ -175,5 +180,7 @@ def observation_rows(
         "label": [one.label for one in observations],
         "succeeded": [one.succeeded for one in observations],
         "observed_at": [at] * count,
+        "rev": [revision(at)] * count,  # of a lesson, and so never changed
+        "passport": [passport_id] * count,
     }
     return table_of(columns, schema=observations_schema(vectors.shape[1]), vectors=vectors)

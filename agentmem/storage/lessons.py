@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
+from lancedb.table import Table
 
 from agentmem.storage.arrow import strings
 from agentmem.storage.guard import Guard
@@ -23,7 +24,7 @@ from agentmem.storage.lesson_schema import (
 )
 from agentmem.storage.opening import Opened
 
-__all__ = ["Lessons"]
+__all__ = ["EXAMPLES", "Lessons"]
 
 LESSONS: Final = "tool_lessons"
 EXAMPLES: Final = "tool_examples"
@@ -41,7 +42,11 @@ class Lessons:
             opened, table=LESSONS, holding="lessons", schema=lessons_schema(), guard=guard
         )
         self._examples = LateTable(
-            opened, table=EXAMPLES, holding="usage examples", schema=observed, guard=guard
+            opened,
+            table=opened.table(EXAMPLES),
+            holding="usage examples",
+            schema=observed,
+            guard=guard,
         )
 
     @property
@@ -52,12 +57,29 @@ class Lessons:
         """
         return self._log.version
 
-    def append(self, lesson: Mapping[str, Any], observations: pa.Table | None) -> None:
-        """Store a lesson with its observations; once this returns, it counts.
+    def observe(self, observations: pa.Table) -> None:
+        """Store the observations of a lesson that `append` is about to make count.
+
+        Args:
+            observations: From `lesson_schema.observation_rows`; those that are there are passed
+                over.
+
+        Raises:
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The write failed; nothing was stored.
+        """
+        self._guard.check_writable(TEACH)
+
+        def insert(table: Table) -> None:
+            table.merge_insert("key").when_not_matched_insert_all().execute(observations)
+
+        self._examples.made(TEACH).commit(insert, action=TEACH)
+
+    def append(self, lesson: Mapping[str, Any]) -> None:
+        """Store a lesson whose observations are stored; once this returns, it counts.
 
         Args:
             lesson: As `lesson_schema.lesson_row` takes it; its id must be new.
-            observations: From `lesson_schema.observation_rows`; None for none.
 
         Raises:
             ConcurrentWrite: Others came first at every attempt; the lesson does not count.
@@ -65,9 +87,6 @@ class Lessons:
         """
         self._guard.check_writable(TEACH)
         row = lesson_row(lesson)
-        if observations is not None and observations.num_rows:
-            examples = self._examples.made(TEACH)
-            examples.commit(lambda table: table.add(observations), action=TEACH)
         self._log.made(TEACH).commit(lambda table: table.add(row), action=TEACH)
 
     def lessons(self) -> list[dict[str, Any]]:

@@ -7,13 +7,16 @@ them wins each revision, and the others learn of it.
 from __future__ import annotations
 
 import json
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import pyarrow as pa
 from lancedb.table import Table
 
-from agentmem.errors import ConcurrentWrite
+from agentmem.errors import ConcurrentWrite, StoreError
 from agentmem.storage.border import commit, store_errors
 from agentmem.storage.guard import Guard
 from agentmem.storage.quoting import literal
@@ -29,6 +32,8 @@ FIELDS: Final[list[pa.Field[Any]]] = [
 META_SCHEMA: Final = pa.schema(FIELDS)
 
 DESCRIBE: Final = "describe the store"
+COMPACT_AFTER: Final = 50  # changes of this process: a migration makes one every few seconds
+KEPT: Final = timedelta(minutes=10)  # past versions of names and values are read by nobody for long
 ATTEMPTS: Final = 100  # each lost one is another writer's success, so this many are a sign of a bug
 
 
@@ -47,6 +52,15 @@ class Meta:
         self._table = table
         self._uri = uri
         self._guard = guard or Guard(uri, read_only=False)
+        self._lock = threading.Lock()
+        self._changes = 0
+
+    @property
+    def version(self) -> int:
+        """Version of the newest commit; while it stays the same, so does every value."""
+        self._guard.check()
+        with store_errors(self._uri, "read the store's description"):
+            return int(self._table.version)
 
     def get(self, key: str) -> Value | None:
         """Return the value of that name, or None where there is none."""
@@ -74,7 +88,21 @@ class Meta:
             uri=self._uri,
             action=DESCRIBE,
         )
-        return bool(result.rows_updated == 1)
+        won = bool(result.rows_updated == 1)
+        if won and self._is_due():
+            self._compact()
+        return won
+
+    def _is_due(self) -> bool:
+        """Count a change, and say whether they have added up to be worth compacting."""
+        with self._lock:
+            self._changes += 1
+            return self._changes % COMPACT_AFTER == 0
+
+    def _compact(self) -> None:
+        """Merge what changes left behind; whatever prevents it, the next time makes up for it."""
+        with suppress(StoreError), store_errors(self._uri, DESCRIBE):
+            self._table.optimize(cleanup_older_than=KEPT)
 
     def put(self, key: str, value: Any) -> Value:
         """Put a value, whatever is there; of writers that race, the last one's stays.

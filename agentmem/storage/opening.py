@@ -1,14 +1,13 @@
 """How a store is found, or made: what must be there before a turn can be read or written.
 
-A store is a LanceDB database with a table `meta` whose value `store` says which schema, which
-embedding space and which table of turns are active. Creators may race: the first description
-put there wins, and every creator ends up with that one store.
+A store is a LanceDB database with a table `meta` whose value `store` describes it. Creators may
+race: the first description put there wins, and every creator ends up with that one store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -21,18 +20,26 @@ from lancedb.table import Table
 from agentmem.analysis import ANALYSIS
 from agentmem.errors import EmbedderMismatch, SchemaTooNew, StoreError, StoreNotFound
 from agentmem.storage.border import store_errors
+from agentmem.storage.description import DESCRIPTION, Description, Generation
 from agentmem.storage.guard import Guard
 from agentmem.storage.meta import META_SCHEMA, Meta
 from agentmem.storage.schema import SCHEMA_VERSION, turns_schema
 from agentmem.types import Passport
 
-__all__ = ["Opened", "PassportSource", "has_table", "open_meta", "open_or_make", "open_store"]
+__all__ = [
+    "TURNS",
+    "Opened",
+    "PassportSource",
+    "has_table",
+    "open_meta",
+    "open_or_make",
+    "open_store",
+]
 
 PassportSource: TypeAlias = "Passport | Callable[[], Passport] | None"
 
 META: Final = "meta"
-DESCRIPTION: Final = "store"
-FIRST_GENERATION: Final = 1
+TURNS: Final = "turns"
 ALWAYS_FRESH: Final = timedelta(0)  # a check of the version costs 0.1 ms; without, writes go unseen
 OPTIONS: Final = {"new_table_enable_stable_row_ids": "true"}  # a row id survives compaction
 NAMED_ENTRIES: Final = 5  # of a folder that is no store, enough to recognise it
@@ -46,17 +53,28 @@ class Opened:
         db: The connection.
         uri: The folder or address, as it was given.
         folder: The folder, where it is a local one.
-        table: Name of the active table of turns.
-        passport: Identity of its vectors.
+        generation: The one in force when it was opened, or another one of the same store.
         schema_version: Of the store, at most ours.
     """
 
     db: DBConnection
     uri: str
     folder: Path | None
-    table: str
-    passport: Passport
+    generation: Generation
     schema_version: int
+
+    @property
+    def passport(self) -> Passport:
+        """Identity of the vectors of its generation."""
+        return self.generation.passport
+
+    def table(self, holding: str) -> str:
+        """Return the name of a table of vectors of its generation, such as that of "turns"."""
+        return self.generation.table(holding)
+
+    def at(self, generation: Generation) -> Opened:
+        """Return the same store in another generation."""
+        return replace(self, generation=generation)
 
 
 def open_store(
@@ -65,6 +83,7 @@ def open_store(
     passport: PassportSource,
     create: bool,
     options: Mapping[str, str],
+    strict: bool = True,
 ) -> Opened:
     """Open the store at a folder or address, or make one where there is nothing.
 
@@ -74,6 +93,7 @@ def open_store(
             usable; None trusts what is stored.
         create: Whether to make a store where there is none.
         options: For LanceDB's object stores.
+        strict: Whether to refuse a store in another space; else the caller finds its embedder.
 
     Raises:
         StoreNotFound: Something else is there, or nothing and `create` is False.
@@ -99,11 +119,11 @@ def open_store(
         if description is None or not _is_ready(description):
             description = _create(db, uri=uri, given=given)
     _check_schema(description)
-    stored = _passport(description["passport"])
-    if given is not None and given != stored:
+    told = Description.from_json(description)
+    stored = told.generation.passport
+    if strict and given is not None and given != stored:
         raise EmbedderMismatch(stored=stored, given=given)
-    version = description["schema_version"]
-    return Opened(db, uri, folder, description["table"], passport=stored, schema_version=version)
+    return Opened(db, uri, folder, told.generation, schema_version=told.schema_version)
 
 
 def open_meta(opened: Opened, *, guard: Guard) -> Meta:
@@ -195,14 +215,15 @@ def _create(db: DBConnection, *, uri: str, given: Passport | None) -> dict[str, 
             f"there is no store at {uri!r}, and making one takes an embedder. Repair: pass one."
         )
     meta = Meta(open_or_make(db, META, schema=META_SCHEMA), uri=uri)
-    meta.put_if_absent(DESCRIPTION, _description(given))
+    created_at = datetime.now(timezone.utc).isoformat()
+    meta.put_if_absent(DESCRIPTION, Description.first(given, created_at=created_at).to_json())
     found = meta.get(DESCRIPTION)
     if found is None:
         raise StoreError(f"{uri!r} was deleted while it was being created. Repair: try again.")
     description = dict(found.value)
     if not _is_ready(description):
-        schema = turns_schema(description["passport"]["dimension"])
-        open_or_make(db, description["table"], schema=schema)
+        first = Description.from_json(description).generation
+        open_or_make(db, first.table(TURNS), schema=turns_schema(first.passport.dimension))
         meta.compare_and_swap(DESCRIPTION, {**description, "ready": True}, rev=found.rev)
     return description
 
@@ -218,18 +239,6 @@ def open_or_make(db: DBConnection, name: str, *, schema: pa.Schema) -> Table:
         return table
 
 
-def _description(passport: Passport) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "created_at": datetime.now(timezone.utc).isoformat(),
-        "generation": FIRST_GENERATION,
-        "table": f"turns_g{FIRST_GENERATION}",
-        "passport": asdict(passport),
-        "analysis": ANALYSIS,
-        "ready": False,
-    }
-
-
 def _check_schema(description: Mapping[str, Any] | None) -> None:
     version = SCHEMA_VERSION if description is None else description.get("schema_version")
     if not isinstance(version, int):
@@ -240,6 +249,12 @@ def _check_schema(description: Mapping[str, Any] | None) -> None:
         )
     if version > SCHEMA_VERSION:
         raise SchemaTooNew(found=version, supported=SCHEMA_VERSION)
+    if version < SCHEMA_VERSION:
+        raise StoreError(
+            f"the store has schema {version}, and this agentmem reads schema {SCHEMA_VERSION}. "
+            "Nothing was changed. Repair: export the turns with the agentmem that wrote them, and "
+            "import them into a new store."
+        )
     written_as = ANALYSIS if description is None else description.get("analysis")
     if written_as != ANALYSIS:
         raise StoreError(
@@ -248,8 +263,3 @@ def _check_schema(description: Mapping[str, Any] | None) -> None:
             "Repair: export the turns with the agentmem that wrote them, and import them into a "
             "new store."
         )
-
-
-def _passport(stored: Mapping[str, Any]) -> Passport:
-    known = {field.name for field in fields(Passport)}
-    return Passport(**{name: value for name, value in stored.items() if name in known})

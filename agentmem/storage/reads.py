@@ -56,6 +56,11 @@ class Reads:
         """Identity of the space its vectors lie in."""
         return self._opened.passport
 
+    @property
+    def generation(self) -> int:
+        """Number of the generation it is of."""
+        return self._opened.generation.number
+
     def at(self, version: int) -> Reads:
         """Return the store as it was at one version; reads of it see nothing newer.
 

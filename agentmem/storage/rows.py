@@ -8,20 +8,67 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from agentmem.checks import EPOCH
 from agentmem.errors import EmbeddingFailed, InvalidInput
 
-__all__ = ["PRIMARY_KEY", "TIMES", "check_finite", "digest", "json_text", "table_of", "vector_type"]
+__all__ = [
+    "PRIMARY_KEY",
+    "STAMPED",
+    "TIMES",
+    "Stamps",
+    "check_finite",
+    "digest",
+    "json_text",
+    "revision",
+    "table_of",
+    "vector_type",
+]
 
 PRIMARY_KEY: Final = {"lance-schema:unenforced-primary-key": "true"}  # or races duplicate rows
 KEY_BYTES: Final = 16  # 128 bits: a collision among 10^12 keys has a chance of 10^-15
 TIMES: Final = pa.timestamp("us", tz="UTC")
+SALT_BITS: Final = 8  # below the microseconds: two processes may write a key within one
+STAMPED: Final[list[pa.Field[Any]]] = [
+    pa.field("rev", pa.int64(), nullable=False),
+    pa.field("passport", pa.string(), nullable=False),
+]
+"""What every row tells of its making: which write of its key it is, and whose vector it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Which write each of N turns or tools is of, and in which space its vectors lie.
+
+    A copy in another generation keeps the revision, so that equal revisions mean equal content.
+
+    Attributes:
+        revs: From `revision`, one each.
+        passports: `Passport.id`, one each; "" where the model failed and the vector says nothing.
+    """
+
+    revs: Sequence[int]
+    passports: Sequence[str]
+
+    @classmethod
+    def new(cls, count: int, *, passport_id: str, at: datetime) -> Stamps:
+        """Return those of one write."""
+        return cls([revision(at)] * count, [passport_id] * count)
+
+
+def revision(at: datetime) -> int:
+    """Return a number for one write of a key: later is larger, and no two writes share one."""
+    micros = (at - EPOCH) // timedelta(microseconds=1)
+    return micros << SALT_BITS | secrets.randbits(SALT_BITS)
 
 
 def digest(*parts: str | None) -> str:

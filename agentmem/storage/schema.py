@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from agentmem.errors import InvalidInput
 from agentmem.storage.rows import (
     PRIMARY_KEY,
+    STAMPED,
     TIMES,
+    Stamps,
     check_finite,
     digest,
     json_text,
@@ -42,7 +44,7 @@ __all__ = [
     "turns_schema",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 TURN_COLUMNS: Final = (
     *("id", "role", "content", "event_time", "ingested_at", "name", "user_id", "agent_id"),
@@ -73,6 +75,7 @@ def turns_schema(dimension: int) -> pa.Schema:
         pa.field("ingested_at", TIMES, nullable=False),
         pa.field("importance", pa.float64()),
         pa.field("content_hash", pa.string(), nullable=False),
+        *STAMPED,
         pa.field("vector", vector_type(dimension), nullable=False),
     ]
     return pa.schema(fields)
@@ -106,6 +109,7 @@ def turn_rows(
     pieces: Sequence[Sequence[str]],
     lexemes: Sequence[str],
     vectors: NDArray[np.float32],
+    stamps: Stamps,
 ) -> pa.Table:
     """Return the rows of turns, chunk after chunk, ready to be stored.
 
@@ -115,6 +119,7 @@ def turn_rows(
             the turn was embedded whole.
         lexemes: For each piece, flat, its analysed terms joined by spaces.
         vectors: One float32 unit row a piece, shape (pieces, D).
+        stamps: One a turn.
 
     Raises:
         EmbeddingFailed: A vector is not finite.
@@ -130,6 +135,8 @@ def turn_rows(
     check_finite(vectors, of="turn", repeat="add the turns")
     columns = _columns(turns, pieces=pieces, counts=counts)
     columns["lexemes"] = lexemes
+    columns["rev"] = _spread(list(stamps.revs), counts)
+    columns["passport"] = _spread(list(stamps.passports), counts)
     return table_of(columns, schema=turns_schema(vectors.shape[1]), vectors=vectors)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from agentmem.errors import DuplicateTool, InvalidInput
 from agentmem.storage.rows import (
     PRIMARY_KEY,
+    STAMPED,
     TIMES,
+    Stamps,
     check_finite,
     digest,
     json_text,
@@ -93,6 +95,7 @@ def tools_schema(dimension: int) -> pa.Schema:
         pa.field("lexemes_name", pa.string()),
         pa.field("lexemes_description", pa.string()),
         pa.field("lexemes_arguments", pa.string()),
+        *STAMPED,
         pa.field("vector", vector_type(dimension), nullable=False),
     ]
     return pa.schema(columns)
@@ -122,13 +125,15 @@ def tool_from_definition(text: str) -> Tool:
     return Tool(**{**known, "tags": tuple(stored["tags"])})
 
 
-def tool_rows(rows: Sequence[ToolRow], *, now: datetime, dimension: int) -> pa.Table:
+def tool_rows(
+    rows: Sequence[ToolRow], *, registered: Sequence[datetime], stamps: Stamps, dimension: int
+) -> pa.Table:
     """Return the rows of tools, piece after piece, ready to be stored.
 
     Args:
         rows: The tools, each with at least one piece.
-        now: When they were registered (UTC). Each counts as registered a microsecond after the
-            one before it, so that the order in which they were given is kept.
+        registered: When each was registered (UTC), which is the order they are listed in.
+        stamps: One a tool.
         dimension: Components of a vector.
 
     Raises:
@@ -145,8 +150,9 @@ def tool_rows(rows: Sequence[ToolRow], *, now: datetime, dimension: int) -> pa.T
     }
     for name, read in _OF_HEADS.items():
         columns[name] = _at_heads([read(row) for row in rows], counts)
-    moments = [now + timedelta(microseconds=place) for place in range(len(rows))]
-    columns["registered_at"] = _at_heads(moments, counts)
+    columns["registered_at"] = _at_heads(list(registered), counts)
+    columns["rev"] = _spread(list(stamps.revs), counts)
+    columns["passport"] = _spread(list(stamps.passports), counts)
     columns["piece"] = list(chain.from_iterable(map(range, counts)))
     columns["kind"] = [kind for row in rows for kind, _ in row.pieces]
     columns["text"] = [text for row in rows for _, text in row.pieces]

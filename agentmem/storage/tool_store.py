@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from agentmem.storage.catalogue import Catalogue
+from agentmem.storage.description import Generation
 from agentmem.storage.fits import Fits
 from agentmem.storage.gauges import Gauges
+from agentmem.storage.generations import Whole
 from agentmem.storage.guard import Guard
 from agentmem.storage.lessons import Lessons
 from agentmem.storage.meta import Meta
 from agentmem.storage.opening import Opened, PassportSource, open_meta, open_store
 from agentmem.storage.retention import keep_for
+from agentmem.storage.watching import DriftTables
 from agentmem.types import Passport
 
 __all__ = ["ToolStore"]
@@ -33,9 +36,9 @@ class ToolStore:
         gauges: What dashboards ask of it.
     """
 
-    def __init__(self, opened: Opened, *, read_only: bool) -> None:
+    def __init__(self, opened: Opened, *, guard: Guard) -> None:
         self._opened = opened
-        self._guard = Guard(opened.uri, read_only=read_only)
+        self._guard = guard
         self.gauges = Gauges(opened, guard=self._guard)
         self.catalogue = Catalogue(opened, guard=self._guard)
         self.lessons = Lessons(opened, guard=self._guard)
@@ -52,6 +55,7 @@ class ToolStore:
         read_only: bool = False,
         keep_versions: timedelta | None = None,
         storage_options: Mapping[str, str] | None = None,
+        strict: bool = True,
     ) -> ToolStore:
         """Open a store, or create one in a new or empty place.
 
@@ -63,6 +67,7 @@ class ToolStore:
             read_only: Refuse every write; implies `create=False`.
             keep_versions: How long past versions are kept from now on; None changes nothing.
             storage_options: Credentials and the like for an object store.
+            strict: Whether to refuse a store in another space than `passport`'s.
 
         Raises:
             StoreNotFound: Something else is there, or nothing and it may not be created.
@@ -76,10 +81,31 @@ class ToolStore:
             passport=passport,
             create=create and not read_only,
             options=storage_options or {},
+            strict=strict,
         )
+        guard = Guard(opened.uri, read_only=read_only)
         if keep_versions is not None:
-            keep_for(opened, keep_versions, guard=Guard(opened.uri, read_only=read_only))
-        return cls(opened, read_only=read_only)
+            keep_for(opened, keep_versions, guard=guard)
+        return cls(opened, guard=guard)
+
+    @property
+    def whole(self) -> Whole:
+        """The store in all of its generations, for whoever follows or moves it."""
+        return Whole.of(self._opened, guard=self._guard)
+
+    @property
+    def watching(self) -> DriftTables:
+        """What it keeps to notice drift by, of its generation."""
+        return DriftTables.of(self._opened, guard=self._guard)
+
+    def at_generation(self, generation: Generation) -> ToolStore:
+        """Return the tools of another generation of the same store, which ends with this one."""
+        return ToolStore(self._opened.at(generation), guard=self._guard)
+
+    @property
+    def generation(self) -> int:
+        """Number of the generation it is of."""
+        return self._opened.generation.number
 
     @property
     def name(self) -> str:

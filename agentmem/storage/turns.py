@@ -13,14 +13,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from agentmem.filters import Filter
+from agentmem.storage.description import Generation
 from agentmem.storage.gauges import Gauges
+from agentmem.storage.generations import Whole
 from agentmem.storage.guard import Guard
 from agentmem.storage.handle import Handle
 from agentmem.storage.keyed import insert_absent, replace_keyed
-from agentmem.storage.opening import Opened, PassportSource, open_store
+from agentmem.storage.opening import TURNS, Opened, PassportSource, open_store
 from agentmem.storage.reads import Reads
 from agentmem.storage.retention import keep_for
 from agentmem.storage.sql import HEADS, both, keys_sql, where_sql
+from agentmem.storage.watching import DriftTables
 from agentmem.types import AllScopes, Scope
 
 __all__ = ["Store"]
@@ -33,10 +36,10 @@ class Store(Reads):
         gauges: What dashboards ask of it.
     """
 
-    def __init__(self, opened: Opened, *, read_only: bool) -> None:
-        self._guard = Guard(opened.uri, read_only=read_only)
-        self._table = Handle(opened, table=opened.table, holding="turns", guard=self._guard)
-        self.gauges = Gauges(opened, guard=self._guard)
+    def __init__(self, opened: Opened, *, guard: Guard) -> None:
+        self._guard = guard
+        self._table = Handle(opened, table=opened.table(TURNS), holding="turns", guard=guard)
+        self.gauges = Gauges(opened, guard=guard)
         super().__init__(self._table, opened)
 
     @classmethod
@@ -49,6 +52,7 @@ class Store(Reads):
         read_only: bool = False,
         keep_versions: timedelta | None = None,
         storage_options: Mapping[str, str] | None = None,
+        strict: bool = True,
     ) -> Store:
         """Open a store, or create one in a new or empty place.
 
@@ -60,6 +64,7 @@ class Store(Reads):
             read_only: Refuse every write; implies `create=False`.
             keep_versions: How long past versions are kept from now on; None changes nothing.
             storage_options: Credentials and the like for an object store.
+            strict: Whether to refuse a store in another space than `passport`'s.
 
         Raises:
             StoreNotFound: Something else is there, or nothing and it may not be created.
@@ -73,10 +78,26 @@ class Store(Reads):
             passport=passport,
             create=create and not read_only,
             options=storage_options or {},
+            strict=strict,
         )
+        guard = Guard(opened.uri, read_only=read_only)
         if keep_versions is not None:
-            keep_for(opened, keep_versions, guard=Guard(opened.uri, read_only=read_only))
-        return cls(opened, read_only=read_only)
+            keep_for(opened, keep_versions, guard=guard)
+        return cls(opened, guard=guard)
+
+    @property
+    def whole(self) -> Whole:
+        """The store in all of its generations, for whoever follows or moves it."""
+        return Whole.of(self._opened, guard=self._guard)
+
+    @property
+    def watching(self) -> DriftTables:
+        """What it keeps to notice drift by, of its generation."""
+        return DriftTables.of(self._opened, guard=self._guard)
+
+    def at_generation(self, generation: Generation) -> Store:
+        """Return the turns of another generation of the same store, which ends with this one."""
+        return Store(self._opened.at(generation), guard=self._guard)
 
     @property
     def checkpoints(self) -> Path | None:

@@ -38,6 +38,8 @@ Operation: TypeAlias = Literal[
     "agentmem.router.remove",
     "agentmem.router.feedback",
     "agentmem.router.calibrate",
+    "agentmem.drift.check",
+    "agentmem.migrate",
 ]
 Phase: TypeAlias = Literal[
     "embeddings",
@@ -55,6 +57,16 @@ Phase: TypeAlias = Literal[
     "guard",
     "fit",
     "commit",
+    "carry",
+    "gates",
+    "flip",
+    "drift.model",
+    "drift.texts",
+    "drift.content",
+    "drift.questions",
+    "drift.answers",
+    "drift.language",
+    "drift.length",
 ]
 OpenInferenceKind: TypeAlias = Literal["RETRIEVER", "EMBEDDING", "RERANKER", "CHAIN"]
 
@@ -87,6 +99,8 @@ OPERATIONS: Final[Mapping[Operation, SpanSpec]] = {
     "agentmem.router.remove": SpanSpec("CHAIN", "`remove`"),
     "agentmem.router.feedback": SpanSpec("CHAIN", "`add_examples`, `feedback` and `revert`"),
     "agentmem.router.calibrate": SpanSpec("CHAIN", "`calibrate`"),
+    "agentmem.drift.check": SpanSpec("CHAIN", "`drift.check`, and each one in the background"),
+    "agentmem.migrate": SpanSpec("CHAIN", "a migration, as often as somebody runs or resumes it"),
 }
 
 PHASES: Final[Mapping[Phase, SpanSpec]] = {
@@ -105,4 +119,14 @@ PHASES: Final[Mapping[Phase, SpanSpec]] = {
     "guard": SpanSpec("CHAIN", "held-out queries asked without and with a lesson"),
     "fit": SpanSpec("CHAIN", "a threshold fitted on labelled queries"),
     "commit": SpanSpec("CHAIN", "one LanceDB commit"),
+    "drift.model": SpanSpec("CHAIN", "canaries embedded and compared"),
+    "drift.texts": SpanSpec("CHAIN", "stale vectors and changing sources counted"),
+    "drift.content": SpanSpec("CHAIN", "newer sessions compared with those of the baseline"),
+    "drift.questions": SpanSpec("CHAIN", "newer questions compared with those of the baseline"),
+    "drift.answers": SpanSpec("CHAIN", "probe questions asked again, exactly and by the index"),
+    "drift.language": SpanSpec("CHAIN", "scripts and languages compared"),
+    "drift.length": SpanSpec("CHAIN", "lengths compared with the window"),
+    "carry": SpanSpec("CHAIN", "rows embedded anew, into the next generation"),
+    "gates": SpanSpec("CHAIN", "what has to hold before readers move over"),
+    "flip": SpanSpec("CHAIN", "the last rows while writers wait, and the swap"),
 }

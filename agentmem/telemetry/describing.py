@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from agentmem.telemetry.content import Content
 from agentmem.telemetry.spans import Attribute, as_json
-from agentmem.types import Context, Recall, Selection, Turn
+from agentmem.types import Context, DriftFinding, Recall, Selection, Turn
 
 __all__ = [
     "MAX_DOCUMENTS",
     "MAX_TERMS",
     "of_context",
     "of_filter",
+    "of_finding",
     "of_query",
     "of_recall",
     "of_reranking",
@@ -60,6 +61,7 @@ def of_recall(recall: Recall, content: Content) -> Described:
         "agentmem.search.reranker": asked.reranker,
         "agentmem.table.version": recall.table_version,
         "agentmem.passport.id": recall.passport_id,
+        "agentmem.generation": recall.generation,
         "agentmem.ranking.id": recall.config_id,
         "agentmem.ranking.config": as_json(asked.ranking),
     }
@@ -104,6 +106,7 @@ def of_selection(selection: Selection, content: Content) -> Described:
         "agentmem.examples.version": selection.examples_version,
         "agentmem.fits.version": asked.fits_version,
         "agentmem.passport.id": selection.passport_id,
+        "agentmem.generation": selection.generation,
         "agentmem.routing.id": selection.config_id,
         "agentmem.routing.config": as_json(asked.routing),
     }
@@ -136,6 +139,20 @@ def of_context(context: Context, content: Content) -> Described:
         "agentmem.context.turns": len(context.turns),
         "agentmem.context.dropped": len(context.dropped),
         "output.value": content.text(context.text),
+    }
+
+
+def of_finding(finding: DriftFinding) -> Described:
+    """What one check of drift found: numbers, and nothing that anybody said."""
+    return {
+        "agentmem.drift.kind": finding.kind,
+        "agentmem.drift.status": finding.status,
+        "agentmem.drift.severity": finding.severity,
+        "agentmem.drift.recommendation": finding.recommendation,
+        "agentmem.drift.statistic": finding.statistic,
+        "agentmem.drift.p_value": finding.p_value,
+        "agentmem.drift.effect": finding.effect,
+        "agentmem.drift.samples": as_json(finding.samples),
     }
 
 

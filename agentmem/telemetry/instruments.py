@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["GAUGES", "INSTRUMENTS", "Instrument", "InstrumentKind"]
+__all__ = ["DRIFT_GAUGES", "GAUGES", "INSTRUMENTS", "Instrument", "InstrumentKind"]
 
 InstrumentKind: TypeAlias = Literal["histogram", "counter", "gauge"]
 
@@ -46,6 +46,7 @@ class Instrument:
 STORE: Final = ("gen_ai.memory.store.id",)
 TABLE: Final = (*STORE, "agentmem.table")
 OPERATION: Final = ("agentmem.operation",)
+DRIFT: Final = (*STORE, "agentmem.drift.subject", "agentmem.drift.kind")
 
 _ALL: Final = (
     Instrument(
@@ -117,7 +118,22 @@ _ALL: Final = (
         "rows that no LanceDB index of the table covers; all where it has none",
         TABLE,
     ),
+    Instrument(
+        "agentmem.drift.state",
+        "gauge",
+        "{state}",
+        "what the last check of this process found: 0 nothing, 1 a warning, 2 a critical drift",
+        DRIFT,
+    ),
+    Instrument(
+        "agentmem.drift.statistic",
+        "gauge",
+        "1",
+        "what it measured, such as the minimum cosine of the canaries",
+        DRIFT,
+    ),
 )
 
 INSTRUMENTS: Final[Mapping[str, Instrument]] = {one.name: one for one in _ALL}
 GAUGES: Final = tuple(one.name for one in _ALL if one.kind == "gauge")
+DRIFT_GAUGES: Final = tuple(name for name in GAUGES if name.startswith("agentmem.drift."))

@@ -16,7 +16,8 @@ from opentelemetry import metrics
 from opentelemetry.metrics import Meter, MeterProvider, NoOpMeterProvider
 
 from agentmem.telemetry.conventions import OPERATIONS
-from agentmem.telemetry.instruments import INSTRUMENTS, Instrument
+from agentmem.telemetry.drifts import drift_observations
+from agentmem.telemetry.instruments import DRIFT_GAUGES, INSTRUMENTS, Instrument
 from agentmem.telemetry.passing import passed_over
 from agentmem.telemetry.stores import ObservedStore, observations, observe
 
@@ -140,7 +141,7 @@ def _made_once(provider: MeterProvider) -> Mapping[str, Record]:
 def _one(meter: Meter, spec: Instrument) -> Record | None:
     name, unit, means = spec.name, spec.unit, spec.means
     if spec.kind == "gauge":
-        reading = [partial(observations, name)]
+        reading = [partial(drift_observations if name in DRIFT_GAUGES else observations, name)]
         meter.create_observable_gauge(name, callbacks=reading, unit=unit, description=means)
         return None
     if spec.kind == "counter":

@@ -106,6 +106,7 @@ def record_of_recall(recall: Recall) -> SearchRecord:
             span_id=recall.span_id,
             milliseconds=recall.milliseconds,
         ),
+        generation=recall.generation,
     )
 
 
@@ -148,6 +149,7 @@ def record_of_selection(selection: Selection) -> SelectionRecord:
             span_id=selection.span_id,
             milliseconds=selection.milliseconds,
         ),
+        generation=selection.generation,
     )
 
 
@@ -215,6 +217,7 @@ def _search(told: _Told, origin: Origin) -> SearchRecord:
         found=told.need("gen_ai.memory.record.count", int),
         hits=told.documents(),
         origin=_origin(origin, store=told.need("gen_ai.memory.store.id", str)),
+        generation=told.need("agentmem.generation", int),
     )
 
 
@@ -246,6 +249,7 @@ def _selection(told: _Told, origin: Origin) -> SelectionRecord:
         confidence=told.need("agentmem.router.confidence", float),
         candidates=told.documents(),
         origin=_origin(origin, store=told.need("gen_ai.data_source.id", str)),
+        generation=told.need("agentmem.generation", int),
     )
 
 

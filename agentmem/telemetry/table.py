@@ -38,6 +38,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "phases": tuple(PHASES),
     "memory": ("search_memory", "create_memory", "upsert_memory", "delete_memory"),
     "router": tuple(name for name in OPERATIONS if name.startswith("agentmem.router.")),
+    "drifts": tuple(name for name in PHASES if name.startswith("drift.")),
     "catalogue": ("agentmem.router.register", "agentmem.router.sync", "agentmem.router.remove"),
 }
 SPANS: Final = GROUPS["all"]
@@ -47,6 +48,7 @@ WORDS: Final = {
     "phases": "all phases",
     "memory": "`*_memory`",
     "router": "`agentmem.router.*`",
+    "drifts": "`drift.*`",
 }  # for groups that have a word; the others are spelt out
 
 

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from agentmem.types.drift import (
+    DriftCheck,
+    DriftEvent,
+    DriftFinding,
+    DriftKind,
+    DriftPolicy,
+    DriftReport,
+    DriftStatus,
+    DriftSubject,
+    Recommendation,
+    Reembedded,
+    Severity,
+    StaleText,
+)
 from agentmem.types.lint import Collision, Confusion, LintIssue, LintReport
 from agentmem.types.memory import (
     ALL,
+    FIRST_GENERATION,
     AllScopes,
     Attachment,
     Context,
@@ -23,6 +38,15 @@ from agentmem.types.memory import (
     Session,
     StoreStats,
     Turn,
+)
+from agentmem.types.migration import (
+    FINISHED,
+    Gate,
+    Held,
+    MigrationPlan,
+    MigrationState,
+    MigrationStatus,
+    Poisoned,
 )
 from agentmem.types.records import (
     Cause,
@@ -53,6 +77,8 @@ from agentmem.types.tools import (
 
 __all__ = [
     "ALL",
+    "FINISHED",
+    "FIRST_GENERATION",
     "AllScopes",
     "Attachment",
     "Calibration",
@@ -63,9 +89,19 @@ __all__ = [
     "Confusion",
     "Context",
     "Deletion",
+    "DriftCheck",
+    "DriftEvent",
+    "DriftFinding",
+    "DriftKind",
+    "DriftPolicy",
+    "DriftReport",
+    "DriftStatus",
+    "DriftSubject",
     "Dropped",
     "Evidence",
     "Explanation",
+    "Gate",
+    "Held",
     "Hit",
     "ImportReport",
     "Kind",
@@ -73,10 +109,16 @@ __all__ = [
     "LessonKind",
     "LintIssue",
     "LintReport",
+    "MigrationPlan",
+    "MigrationState",
+    "MigrationStatus",
     "Mode",
     "Origin",
     "Passport",
+    "Poisoned",
     "Recall",
+    "Recommendation",
+    "Reembedded",
     "Replay",
     "Replayed",
     "Role",
@@ -89,6 +131,8 @@ __all__ = [
     "SelectionAsked",
     "SelectionRecord",
     "Session",
+    "Severity",
+    "StaleText",
     "State",
     "StoreStats",
     "Tool",

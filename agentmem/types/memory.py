@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, overload
 
 __all__ = [
     "ALL",
+    "FIRST_GENERATION",
     "AllScopes",
     "Attachment",
     "Context",
@@ -39,6 +40,9 @@ __all__ = [
 Role: TypeAlias = Literal["user", "assistant", "system", "developer", "tool"]
 Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 Kind: TypeAlias = Literal["query", "document"]
+
+FIRST_GENERATION: Final = 1
+PASSPORT_VERSION: Final = 1  # raised when a field is added that tells spaces apart
 
 
 class AllScopes(Enum):
@@ -137,6 +141,9 @@ class Passport:
         precision: Number format of the vectors.
         text_format: How a turn becomes the text that is embedded.
         chunker: How a text longer than the window is split.
+        full_dimension: Components the model itself gives, where only the first of them are kept
+            (Matryoshka models); None where all are.
+        version: Of this list of fields.
     """
 
     provider: str
@@ -153,6 +160,8 @@ class Passport:
     precision: str = "float32"
     text_format: str = "speaker-caption-v1"
     chunker: str = "overlap-v1"
+    full_dimension: int | None = None
+    version: int = PASSPORT_VERSION
 
     @property
     def id(self) -> str:
@@ -246,6 +255,8 @@ class Recall(Sequence[Hit]):
         milliseconds: Wall time of each phase.
         trace_id: Of its span, 32 hexadecimal digits; None where none is recorded.
         span_id: Of its span, 16 hexadecimal digits; likewise.
+        generation: Number of the store's generation that `table_version` is of: every migration
+            to another embedding space makes the next one.
     """
 
     hits: tuple[Hit, ...]
@@ -260,6 +271,7 @@ class Recall(Sequence[Hit]):
     milliseconds: Mapping[str, float]
     trace_id: str | None = None
     span_id: str | None = None
+    generation: int = FIRST_GENERATION
 
     def __len__(self) -> int:
         return len(self.hits)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from agentmem.types.memory import AllScopes, Mode, Recall, Scope, Turn
+from agentmem.types.memory import FIRST_GENERATION, AllScopes, Mode, Recall, Scope, Turn
 from agentmem.types.tools import Selection, Tool
 
 __all__ = [
@@ -105,6 +105,7 @@ class SearchRecord:
         found: How many hits there were; `hits` may hold fewer.
         hits: The best of them, best first.
         origin: Where this comes from.
+        generation: Of the store, that `table_version` is of.
     """
 
     query: str | None
@@ -125,6 +126,7 @@ class SearchRecord:
     found: int
     hits: tuple[Scored, ...]
     origin: Origin
+    generation: int = FIRST_GENERATION
 
     @property
     def lacks(self) -> tuple[str, ...]:
@@ -164,6 +166,7 @@ class SelectionRecord:
         confidence: That a tool fits.
         candidates: The k best tools, best first, at most as many as are recorded.
         origin: Where this comes from.
+        generation: Of the store, that `catalogue_version` is of.
     """
 
     query: str | None
@@ -192,6 +195,7 @@ class SelectionRecord:
     confidence: float
     candidates: tuple[Scored, ...]
     origin: Origin
+    generation: int = FIRST_GENERATION
 
     @property
     def lacks(self) -> tuple[str, ...]:

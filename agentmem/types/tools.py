@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args, overload
 
 from agentmem.errors import InvalidInput
+from agentmem.types.memory import FIRST_GENERATION
 
 __all__ = [
     "Calibration",
@@ -200,6 +201,7 @@ class Selection(Sequence[ToolMatch]):
         milliseconds: Wall time of each phase.
         trace_id: Of its span, 32 hexadecimal digits; None where none is recorded.
         span_id: Of its span, 16 hexadecimal digits; likewise.
+        generation: Number of the store's generation that `catalogue_version` is of.
     """
 
     matches: tuple[ToolMatch, ...]
@@ -225,6 +227,7 @@ class Selection(Sequence[ToolMatch]):
     milliseconds: Mapping[str, float]
     trace_id: str | None = None
     span_id: str | None = None
+    generation: int = FIRST_GENERATION
 
     def __len__(self) -> int:
         return len(self.matches)

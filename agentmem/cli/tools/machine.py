@@ -49,6 +49,7 @@ def selection_form(selection: Selection) -> dict[str, Any]:
         "catalogue",
         "catalogue_version",
         "examples_version",
+        "generation",
         "passport_id",
         "config_id",
     )

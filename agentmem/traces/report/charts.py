@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final, get_args
 
 import numpy as np
 
+from agentmem.pages.wording import as_brief, as_time
 from agentmem.traces.report.legend import OTHER, Entry, phase_entries, term_entries
 from agentmem.traces.report.plots import MAX_COLUMNS, Layer, columns_plot, histogram_plot
 from agentmem.traces.report.summary import Kind, Retrieval, Summary
-from agentmem.traces.report.wording import as_time
 
 __all__ = ["Part", "Plot", "parts_of"]
 
 FEWEST: Final = 3  # retrievals of a kind; fewer are read faster than drawn
 VISIBLE: Final = 0.01  # share of all time from which a phase gets a colour of its own
-MOMENTS: Final[
-    Sequence[tuple[timedelta, str, int | None]]
-] = (  # up to which period, how a moment is written, and how much of that
-    (timedelta(minutes=1), "%H:%M:%S.%f", -5),
-    (timedelta(hours=1), "%H:%M:%S", None),
-    (timedelta(days=1), "%H:%M", None),
-    (timedelta(days=180), "%d %b", None),
-)
-LONG_AGO: Final[tuple[str, int | None]] = "%b %Y", None
 WORDS: Final[Mapping[Kind, str]] = {"search": "search", "selection": "selection"}
 
 
@@ -89,7 +79,7 @@ def _times(found: Sequence[Retrieval], kind: Kind) -> Plot | None:
         f"slowest {as_time(max(whole))}.",
         svg=columns_plot(
             _layers(rows, entries),
-            moments=_moments(found),
+            moments=as_brief([one.span.started_at for one in found]),
             unit="ms",
             name=f"{kind}-time",
             cut=True,
@@ -111,7 +101,10 @@ def _terms(found: Sequence[Retrieval], kind: Kind) -> Plot | None:
         alt=f"Stacked columns of the score terms of {len(best)} best results; "
         f"the largest term is {_largest(rows)} on average.",
         svg=columns_plot(
-            _layers(rows, entries), moments=_moments(best), unit="score", name=f"{kind}-terms"
+            _layers(rows, entries),
+            moments=as_brief([one.span.started_at for one in best]),
+            unit="score",
+            name=f"{kind}-terms",
         ),
         legend=tuple(entries),
     )
@@ -204,14 +197,6 @@ def _column(found: Sequence[Retrieval], kind: Kind) -> str:
 
 def _plural(kind: Kind) -> str:
     return "searches" if kind == "search" else "selections"
-
-
-def _moments(found: Sequence[Retrieval]) -> list[str]:
-    """Write when each retrieval began: the time within a day, else the date."""
-    moments = [one.span.started_at for one in found]
-    period = max(moments) - min(moments)
-    style, cut = next(((how, cut) for limit, how, cut in MOMENTS if period < limit), LONG_AGO)
-    return [format(moment, style)[:cut] for moment in moments]
 
 
 def _median(values: Sequence[float]) -> float:

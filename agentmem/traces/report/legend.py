@@ -11,10 +11,9 @@ from typing import Final
 
 from agentmem.telemetry.conventions import PHASES
 
-__all__ = ["OTHER", "SLOTS", "Entry", "phase_entries", "phase_slot", "term_entries", "term_slot"]
+__all__ = ["OTHER", "Entry", "phase_entries", "phase_slot", "term_entries", "term_slot"]
 
 OTHER: Final = "other"
-SLOTS: Final = 10  # colours that a reader can tell apart; the first is grey
 
 _PHASE_SLOTS: Final[Mapping[str, int]] = {  # the rest is too short to see, and grey
     "embeddings": 1,

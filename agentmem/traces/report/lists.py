@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agentmem.pages.wording import as_time
 from agentmem.traces.report.summary import Figures, Retrieval
-from agentmem.traces.report.wording import as_time
 
 __all__ = ["Listing", "Row", "Tile", "lists_of", "tiles_of"]
 

@@ -7,7 +7,6 @@ is hostile here: every text is escaped, and the page's policy allows no script a
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,24 +14,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from agentmem.checks import location
-from agentmem.errors import MissingDependency, StoreError
+from agentmem.pages.files import write_text
+from agentmem.pages.template import filled
 from agentmem.traces.report.charts import parts_of
 from agentmem.traces.report.legend import term_entries
 from agentmem.traces.report.lists import lists_of, tiles_of
 from agentmem.traces.report.summary import Summary
 from agentmem.traces.report.telling import summary_of
-from agentmem.traces.report.wording import as_moment, as_time, signed, visible
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from agentmem.traces.folder import Traces
 
 __all__ = ["LIMIT", "page_of", "write_report"]
 
 LIMIT: Final = 200  # retrievals; a page of about 2 MB, which a phone still opens at once
 TITLE: Final = "What was retrieved, and why"
-TEMPLATE: Final = "page.html.j2"
+PACKAGE: Final = "agentmem.traces.report"
 
 
 def write_report(
@@ -64,13 +61,7 @@ def write_report(
     target = Path(location(path, what="path"))
     summary = _gathered(traces, trace_id=trace_id, since=since, limit=limit)
     page = page_of(summary, folder=str(traces.path), skipped=traces.skipped)
-    try:
-        target.write_text(page, encoding="utf-8", errors="replace", newline="\n")
-    except OSError as error:
-        raise StoreError(
-            f"the report cannot be written to {target} ({error.strerror}). Repair: name a file in "
-            "a folder that exists and that you may write to."
-        ) from error
+    write_text(target, page)
     return summary
 
 
@@ -88,17 +79,18 @@ def page_of(
         MissingDependency: jinja2 or matplotlib is not installed.
     """
     names = {name for one in summary.retrievals for hit in one.results for name in hit.names}
-    return _template().render(
-        title=TITLE,
-        summary=summary,
-        every=summary.retrievals,
-        tiles=tiles_of(summary.figures),
-        parts=parts_of(summary),
-        lists=lists_of(summary.retrievals),
-        terms=[entry for entry in term_entries(names) if entry.means],
-        folder=folder,
-        skipped=skipped,
-    )
+    values = {
+        "title": TITLE,
+        "summary": summary,
+        "every": summary.retrievals,
+        "tiles": tiles_of(summary.figures),
+        "parts": parts_of(summary),
+        "lists": lists_of(summary.retrievals),
+        "terms": [entry for entry in term_entries(names) if entry.means],
+        "folder": folder,
+        "skipped": skipped,
+    }
+    return filled(PACKAGE, values)
 
 
 def _gathered(
@@ -111,20 +103,3 @@ def _gathered(
     wanted = {span.span_id for span in spans}
     trees = traces.trees(dict.fromkeys(span.trace_id for span in spans))
     return summary_of(trees, wanted=lambda span: span.span_id in wanted, verdicts=verdicts)
-
-
-def _template() -> Template:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingDependency("jinja2", extra="report", purpose="a report") from error
-    page = Environment(
-        loader=PackageLoader("agentmem.traces.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page.filters |= {"quoted": shlex.quote, "time": as_time, "moment": as_moment, "signed": signed}
-    return page.get_template(TEMPLATE)

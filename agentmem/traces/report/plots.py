@@ -1,33 +1,24 @@
 """The plots of a report, as SVG that stands inside its page and takes its colours from there.
 
-Numbers in, SVG text out; the same numbers give the same text. Colours are written as markers and
-become variables of the style sheet, so that one drawing serves light and dark. No text of a user
-is ever drawn: legends are the page's.
+Numbers in, SVG text out. No text of a user is ever drawn: legends are the page's.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.errors import MissingDependency
-from agentmem.traces.report.legend import SLOTS
+from agentmem.pages.drawing import STYLED, drawing, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["Layer", "columns_plot", "histogram_plot"]
 
-WIDTH: Final = 520  # units of the drawing; two stand side by side on a screen, one on a phone
-HEIGHT: Final = 230
 MAX_COLUMNS: Final = 60  # more would be lines rather than columns; then several share one
 LEAST_COLUMNS: Final = 8  # for which there is room, so that a few stay slim
 ROOM: Final = 0.2  # of the width, that a label above a column takes
@@ -39,46 +30,6 @@ HEADROOM: Final = 1.6  # and how much further it goes; what is longer is cut, an
 WORTH_CUTTING: Final = 1.5  # times longer than that: less can be seen beside the others
 
 Floats = NDArray[np.float64]
-
-_SLOT: Final = "#0a0b0{}"  # stands for a variable of the style sheet, as do the others
-_INK, _MUTED, _GRID = "#0a0c00", "#0a0c01", "#0a0c02"
-_VARIABLES: Final[Mapping[str, str]] = {
-    **{_SLOT.format(slot): f"s{slot}" for slot in range(SLOTS)},
-    _INK: "ink",
-    _MUTED: "muted",
-    _GRID: "grid",
-}
-_SETTINGS: Final[Any] = {
-    "svg.fonttype": "none",  # text stays text: small, selectable, in the page's font
-    "svg.hashsalt": "agentmem",  # ids are the same in every run
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "text.color": _INK,
-    "axes.edgecolor": _GRID,
-    "axes.labelcolor": _MUTED,
-    "axes.titlecolor": _INK,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.major.pad": 7,  # clear of the 0 of the other axis
-    "text.parse_math": False,
-}
-_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": None}
-_INTO_A_PAGE: Final = (  # matplotlib writes a file of its own, with a style for everything
-    (re.compile(r"<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL), ""),
-    (re.compile(r"<metadata>.*?</metadata>", re.DOTALL), ""),
-    (re.compile(r' (?:width|height)="[0-9.]+pt"| xmlns(?::xlink)?="[^"]*"| version="1.1"'), ""),
-    (re.compile(r" font-family: [^;\"]*;"), ""),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +61,7 @@ def columns_plot(
         MissingDependency: matplotlib is not installed.
     """
     stacked, shown = _shared(np.array([layer.values for layer in layers], float), moments)
-    with _drawing() as (figure, axes):
+    with drawing() as (figure, axes):
         limit = _limit(stacked) if cut else None
         _stack(axes, stacked, slots=[layer.slot for layer in layers])
         if limit is not None:
@@ -119,8 +70,8 @@ def columns_plot(
         axes.set_xticks(places, [shown[int(place)] for place in places])
         axes.set_xlim(-0.75, max(len(shown), LEAST_COLUMNS) - 0.25)
         axes.set_ylabel(unit)
-        axes.axhline(0, color=_MUTED, linewidth=0.8)
-        return _svg(figure, name=name)
+        axes.axhline(0, color=STYLED.muted, linewidth=0.8)
+        return svg(figure, name=name)
 
 
 def histogram_plot(
@@ -141,20 +92,22 @@ def histogram_plot(
     both = np.concatenate([plain, others])
     edges = _edges(both)
     counts = [np.histogram(part, edges)[0].astype(float) for part in (plain, others)]
-    with _drawing() as (figure, axes):
+    with drawing() as (figure, axes):
         middles, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
         bottom = np.zeros(len(middles))
         for slot, heights in zip((1, 2), counts, strict=True):
-            axes.bar(middles, heights, width * 0.94, bottom=bottom, color=_SLOT.format(slot))
+            axes.bar(middles, heights, width * 0.94, bottom=bottom, color=STYLED.slots[slot])
             bottom += heights
         if len(both) <= CROWDED:
             floor = -0.045 * float(bottom.max())
-            axes.plot(both, np.full(len(both), floor), "|", color=_MUTED, markersize=5, alpha=0.7)
+            axes.plot(
+                both, np.full(len(both), floor), "|", color=STYLED.muted, markersize=5, alpha=0.7
+            )
         _median(axes, float(np.median(both)), top=float(bottom.max()))
         axes.locator_params(axis="y", integer=True)
         axes.set_ylabel("retrievals")
         axes.set_xlabel(unit)
-        return _svg(figure, name=name)
+        return svg(figure, name=name)
 
 
 def _shared(heights: Floats, moments: Sequence[str]) -> tuple[Floats, list[str]]:
@@ -174,7 +127,7 @@ def _stack(axes: Axes, heights: Floats, *, slots: Sequence[int]) -> None:
         bottom = np.zeros(heights.shape[1])
         for slot, layer in zip(slots, sign, strict=True):
             if layer.any():
-                axes.bar(places, layer, 0.8, bottom=bottom, color=_SLOT.format(slot))
+                axes.bar(places, layer, 0.8, bottom=bottom, color=STYLED.slots[slot])
             bottom += layer
 
 
@@ -224,7 +177,7 @@ def _edges(values: Floats) -> Floats:
 
 
 def _median(axes: Axes, median: float, *, top: float) -> None:
-    axes.axvline(median, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(median, color=STYLED.ink, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
         f"median {median:.2f}",
         (median, top),
@@ -232,30 +185,3 @@ def _median(axes: Axes, median: float, *, top: float) -> None:
         textcoords="offset points",
         fontsize=10,
     )
-
-
-@contextmanager
-def _drawing() -> Iterator[tuple[Figure, Axes]]:
-    """Give an empty drawing in the settings above, which hold for its lifetime."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency("matplotlib", extra="report", purpose="a report") from error
-    with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), layout="constrained")
-        yield figure, figure.subplots()
-
-
-def _svg(figure: Figure, *, name: str) -> str:
-    """Return the drawing as an element for a page that holds several."""
-    written = io.StringIO()
-    figure.savefig(written, format="svg", transparent=True, metadata=dict(_METADATA))
-    text = written.getvalue()
-    text = text[text.index("<svg") :]
-    for pattern, replacement in _INTO_A_PAGE:
-        text = pattern.sub(replacement, text)
-    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    for marker, variable in _VARIABLES.items():
-        text = text.replace(marker, f"var(--{variable})")
-    return text

@@ -1,0 +1,202 @@
+"""`Home`: the store of a memory, in whichever generation is in force when it is asked.
+
+Follows migrations made by this process or by others: each operation asks anew, and a write is
+acknowledged once it is in the generation in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from agentmem.embedding.choice import Embedders
+from agentmem.errors import EmbedderMismatch, EmbeddingFailed, StoreError, VersionGone
+from agentmem.filters import Filter
+from agentmem.ingest import Added, OnConflict
+from agentmem.memory.parts import Parts, Settings
+from agentmem.memory.shadowing import Shadowing
+from agentmem.migration import Migrations
+from agentmem.migration.unasked import migrating, remaking
+from agentmem.monitoring import Drift
+from agentmem.ranking import Ranking
+from agentmem.retrieval import Request
+from agentmem.storage.description import Generation
+from agentmem.storage.generations import Spaces
+from agentmem.storage.turns import Store
+from agentmem.types import AllScopes, Deletion, Recall, Replay, Scope, SearchRecord
+
+__all__ = ["Home", "following"]
+
+T = TypeVar("T")
+
+
+class Home:
+    """The generations of one store of turns. Safe for several threads.
+
+    Args:
+        store: Of the generation in force when it was opened.
+        spaces: What is held of each.
+        migrations: What is asked of migrations from one to another.
+        drift: What is noticed of drift.
+        ranking: The weights of searches that bring none.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        spaces: Spaces[Parts],
+        migrations: Migrations,
+        drift: Drift,
+        ranking: Ranking,
+    ) -> None:
+        self.ranking = ranking
+        self._opened = store
+        self._spaces = spaces
+        self.migrations = migrations
+        self.drift = drift
+        self._shadowing = Shadowing(
+            migrations.shadow, searcher=lambda number: spaces.at(number).quiet
+        )
+
+    @property
+    def name(self) -> str:
+        """The folder or address, as it was given."""
+        return self._opened.name
+
+    @property
+    def parts(self) -> Parts:
+        """What is held of the generation in force.
+
+        Raises:
+            EmbedderMismatch: This process has no embedder of its space.
+            StoreError: The store could not be read.
+        """
+        return self._spaces.current()
+
+    def search(self, request: Request) -> Recall:
+        """Search; and where a migration wants it, compare with the next generation afterwards."""
+        parts, shadow = self._spaces.shadowed()
+        recall = parts.searcher.search(request)
+        if shadow is not None:
+            self._shadowing.answered(request, recall, generation=shadow)
+        return recall
+
+    def add(self, messages: object, *, scope: Scope, on_conflict: OnConflict) -> Added:
+        """Store messages; see `ingest.Writer.add`."""
+        added: Added | None = None
+        for parts in self._spaces.writing():
+            given = messages if added is None else added
+            self.drift.before_write(parts.watched)
+            again = parts.writer.add(given, scope=scope, on_conflict=on_conflict)
+            added = again if added is None else added
+        return _made(added)
+
+    def delete(
+        self,
+        ids: Sequence[str] | None,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None,
+        dry_run: bool,
+    ) -> Deletion:
+        """Delete turns in every generation that is kept; see `administration.Administrator`."""
+        if dry_run:
+            return self.parts.administrator.delete(ids, scope=scope, where=where, dry_run=True)
+        found: Deletion | None = None
+        for parts in self._spaces.writing():
+            again = parts.administrator.delete(ids, scope=scope, where=where, dry_run=False)
+            found = again if found is None else found
+            if ids is None and where is None:
+                self.drift.forget(parts.watched, scope)
+            for other in self._spaces.others(parts.store.generation):
+                self._delete_in(other, parts, ids, scope=scope, where=where)
+        return _made(found)
+
+    def _delete_in(
+        self,
+        other: Generation,
+        parts: Parts,
+        ids: Sequence[str] | None,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None,
+    ) -> None:
+        """Delete the same in another generation, unless that is dropped meanwhile."""
+        try:
+            elsewhere = self._opened.at_generation(other)
+            parts.administrator.delete_in(elsewhere, ids, scope=scope, where=where)
+            if ids is None and where is None:
+                elsewhere.watching.questions.forget(scope)
+        except StoreError:
+            if self._spaces.keeps(other.number):
+                raise
+
+    def replay(
+        self, record: SearchRecord, *, query: str | None, where: Filter | None, now: bool
+    ) -> Replay:
+        """Run a past search again in its own generation; see `replay.SearchReplayer`."""
+        today = self.parts
+        then = self._then(record) or today
+        if then is today:
+            return today.replayer.replay(record, query=query, where=where, now=now)
+        past = then.replayer.replay(record, query=query, where=where, now=False)
+        if not now:
+            return past
+        present = today.replayer.replay(record, query=query, where=where, now=True)
+        return replace(past, now=present.now, changes=present.changes, answer=present.answer)
+
+    def close(self) -> None:
+        """Let go of every generation."""
+        self.drift.close()
+        self._shadowing.close()
+        for parts in reversed(self._spaces.held()):
+            parts.store.close()
+        self._opened.close()
+
+    def _then(self, record: SearchRecord) -> Parts | None:
+        """Return what is held of the generation of a record; None if that is no more to be had."""
+        try:
+            return self._spaces.at(record.generation)
+        except (VersionGone, EmbedderMismatch, EmbeddingFailed):
+            return None
+
+
+def following(store: Store, *, embedders: Embedders, settings: Settings) -> Home:
+    """Return the home of a store, which follows it from generation to generation."""
+    made: dict[str, int] = {}
+
+    def make(generation: Generation) -> Parts:
+        same = generation.number == store.generation
+        found = store if same else store.at_generation(generation)
+        embedder = embedders.of(generation.passport)
+        if made.setdefault(generation.passport.id, generation.number) != generation.number:
+            embedder.clear()  # the same space made anew, because its model changed
+            made[generation.passport.id] = generation.number
+        return Parts.of(found, embedder=embedder, settings=settings, present=present, drift=drift)
+
+    def present() -> Store:
+        return spaces.current().store
+
+    def upcoming(generation: Generation) -> None:
+        embedders.warm(generation.passport)
+
+    whole = store.whole
+    spaces = Spaces(whole.generations, make=make, upcoming=upcoming)
+    migrations = Migrations(
+        whole, embedders=embedders, ranking=settings.ranking, tracing=settings.tracing
+    )
+    drift = Drift(
+        lambda: spaces.current().watched,
+        settings=replace(settings.drift, migrate=migrating(migrations), remake=remaking),
+        tracing=settings.tracing,
+    )
+    return Home(store, spaces=spaces, migrations=migrations, drift=drift, ranking=settings.ranking)
+
+
+def _made(value: T | None) -> T:
+    """Return what a write gave; one always writes somewhere."""
+    if value is None:
+        raise StoreError("nothing was written. Repair: open the store again.")
+    return value
