@@ -24,7 +24,7 @@ demo: $(VENV)/.installed-demo ## Load a conversation of several months, ask it q
 	$(BIN)/agentmem demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the tests (ARGS="-k filters" narrows them)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-backends: $(VENV)/.installed-dev $(BACKENDS)/.installed ## Start Phoenix and MLflow, and test what they show
 	AGENTMEM_BACKENDS=$(BACKENDS) $(BIN)/python -m pytest tests/backends $(ARGS)
