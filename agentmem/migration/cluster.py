@@ -154,8 +154,8 @@ def _survived(task: _Task, error: Any) -> _Task:
     if task.deaths >= LIVES:
         raise WorkersLost(
             f"{LIVES} workers died, one after the other, over the same {task.batch.num_rows} rows. "
-            "What was committed is kept. Repair: give the workers more memory, or smaller batches, "
-            "and call again; Ray's logs say how they died."
+            "What was committed is kept. Repair: see the error this one chains for how they died; "
+            "give them more memory, or take fewer, and call again."
         ) from error
     return task
 
