@@ -178,6 +178,7 @@ class _Pool:
     def replace(self, worker: Any) -> None:
         """Put a new worker in the place of a dead one, when the first of its batches says so."""
         if worker in self._all:
+            self._ray.kill(worker)  # it may only be out of reach, and would keep its processor
             self._all.remove(worker)
             self.free = deque(one for one in self.free if one != worker)
             self._add()

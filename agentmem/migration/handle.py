@@ -68,7 +68,7 @@ class Migration:
             return self._of.run(
                 self.id,
                 how,
-                share=1.0 if how.share is None else how.share,
+                share=how.share,
                 tell=lambda status: tell(status.done, status.done),
             )
 

@@ -51,8 +51,8 @@ class Wanted:
         options: As the migrator takes them.
         bounds: What the gates ask for.
         labels: Questions whose answers are known.
-        share: Of the time in which it may compute; None takes half of it in the background, all
-            of it otherwise.
+        share: Of the time in which it may compute; None stays behind whatever else runs, and in
+            the background rests half of the time as well.
         engine: Makes what embeds, given the embedder; None for this process.
         reembed: Whether to go on although the passports are equal.
     """
@@ -167,7 +167,7 @@ class Migrations:
         return self._begun(source, target, kind=BACK)
 
     def run(
-        self, migration_id: str, wanted: Wanted, *, share: float, tell: Tell
+        self, migration_id: str, wanted: Wanted, *, share: float | None, tell: Tell
     ) -> MigrationStatus:
         """Run a migration in the calling thread; see `Migrator.run`."""
         record = self.records.need(migration_id)

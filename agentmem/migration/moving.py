@@ -80,8 +80,9 @@ class Moving:
                 `open`.
             background: Whether to return at once, and work in a thread that leaves time for
                 searches; a process of its own (`agentmem migrate`) disturbs them least.
-            share: Of the time in which it may compute: all of it, in the background half of it,
-                if None.
+            share: Of the time in which it may compute. At 1 it takes every processor it can get,
+                which searches beside it feel. None takes half of the processors and stays behind
+                whatever else runs; in the background it rests half of the time as well.
             shadow: How many live questions have to be asked of both spaces before the flip.
             shadow_seconds: How long to wait for them.
             labels: Questions whose answers are known: recall@10 must not fall.

@@ -45,8 +45,12 @@ def migrate(
     query_prompt: QueryPrompt = None,
     document_prompt: DocumentPrompt = None,
     share: Annotated[
-        float, typer.Option(help="Of the time in which it may compute, up to 1.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Of the time in which it may compute; 1 takes every processor. Default: half of "
+            "them, behind whatever else runs."
+        ),
+    ] = None,
     shadow: Annotated[
         int, typer.Option(help="Live questions to ask of both spaces before the flip.")
     ] = 0,
