@@ -66,8 +66,8 @@ def of(service: Service, **options: Any) -> HttpEmbedder:
 
 
 def of_e5(url: str, **options: Any) -> HttpEmbedder:
-    parameters = {"query_parameters": QUERY, "document_parameters": PASSAGE}
-    return HttpEmbedder(url, "multilingual-e5-small", **{**parameters, **options})
+    usual = {"query_parameters": QUERY, "document_parameters": PASSAGE, "timeout": 600.0}
+    return HttpEmbedder(url, "multilingual-e5-small", **{**usual, **options})  # canaries take long
 
 
 def everything_said(error: BaseException) -> str:
