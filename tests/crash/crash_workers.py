@@ -6,6 +6,7 @@ Run as a script: what it is, the folder of the run, the pair of spaces, and a nu
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Job:
         memory: The store.
         embedders: Of the space it began in, and of the other.
         rng: Chooses.
+        parent: The process that started it.
     """
 
     room: Path
@@ -50,11 +52,12 @@ class Job:
     memory: Memory
     embedders: tuple[Embedder, Embedder]
     rng: Random = field(default_factory=Random)
+    parent: int = field(default_factory=os.getppid)
 
     @property
     def goes_on(self) -> bool:
-        """Whether nobody asked for an end."""
-        return not (self.room / STOP).exists()
+        """Whether nobody asked for an end, and whoever started it is there."""
+        return os.getppid() == self.parent and not (self.room / STOP).exists()
 
 
 def ledger_of(room: Path, writer: int) -> Path:
