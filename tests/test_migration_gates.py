@@ -91,14 +91,14 @@ def test_a_model_that_changes_in_the_middle_is_noticed_and_made_anew_the_next_ti
 def test_a_model_that_was_another_one_for_a_while_is_noticed(tmp_path: Path) -> None:
     embedder = Next()
 
-    def wrong(vectors: Floats) -> Floats:
+    def another() -> None:
+        embedder.spoil = lambda vectors: np.ascontiguousarray(vectors[:, ::-1])
+
+    def itself() -> None:
         embedder.spoil = None
-        return np.ascontiguousarray(vectors[:, ::-1])
 
-    def changes() -> None:
-        embedder.spoil = wrong
-
-    embedder.when("said", changes, after=200)
+    embedder.when("said", another, after=200)
+    embedder.when("said", itself, after=400)
     with filled(tmp_path, 600) as memory:
         found = failed(memory, tmp_path, embedder)
         assert "spot_check" in found

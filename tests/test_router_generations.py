@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from catalogue_tools import open_tools
@@ -15,7 +16,9 @@ from learning_tools import CATALOGUE, asked, batch, best
 from router_tools import FLIGHT, MAIL, TOOLS, WEATHER, WIDE, Counting, names, open_router
 
 from agentmem.errors import EmbedderMismatch
+from agentmem.migration import Migration
 from agentmem.router import ToolRouter
+from agentmem.storage.lessons import Lessons
 from agentmem.storage.tool_store import ToolStore
 from agentmem.testing import HashEmbedder
 from agentmem.types import Selection
@@ -132,6 +135,32 @@ def test_what_is_learnt_while_the_catalogue_moves_counts_in_its_new_space(tmp_pa
         (query,) = asked("fix_car", 1, seed=5)
         assert router.select(query).generation == 2
         assert best(router, query) == "fix_car"
+
+
+def test_what_is_learnt_over_a_flip_and_the_way_back_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observe = Lessons.observe
+    slept: list[Migration] = []
+    with (
+        open_router(tmp_path, standby=[NEXT]) as router,
+        open_router(tmp_path, standby=[NEXT]) as other,
+    ):
+        router.register(CATALOGUE)
+
+        def moved(self: Lessons, rows: Any) -> None:
+            if slept:
+                observe(self, rows)
+                return
+            slept.append(other.migrate(NEXT, progress=False))
+            observe(self, rows)  # in the generation that is not in force any more
+            slept[0].rollback(progress=False)
+
+        monkeypatch.setattr(Lessons, "observe", moved)
+        lesson = router.add_examples(batch(8))
+        place = open_tools(tmp_path, passport=None)
+        assert place.generation == 1
+        assert place.lessons.observations(None)[1].num_rows == lesson.observations
 
 
 def test_an_old_selection_is_replayed_in_the_generation_it_was_made_in(

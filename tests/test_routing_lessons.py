@@ -8,11 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from catalogue_tools import lesson, open_tools, teach
 from hypothesis import given
 from hypothesis import strategies as st
-from storage_tools import NOON, PASSPORT
+from storage_tools import NOON, PASSPORT, vector_of
 
 from agentmem.routing.lessons import (
     EVERYWHERE,
@@ -38,12 +39,14 @@ def revert(name: str, to: str | None, *, within: str = EVERYWHERE, **changes: An
 
 def recorder_of(store: ToolStore) -> Recorder:
     """Return what writes the lessons of a store that stays in its generation."""
-    return Recorder(
+    recorder = Recorder(
         store.lessons,
         passport_id=PASSPORT.id,
         reserve=lambda _: NOON,
-        repeat=lambda _row, _observations: None,
+        embed=lambda queries: np.stack([vector_of(query) for query in queries]),
+        writing=lambda: iter([recorder]),
     )
+    return recorder
 
 
 def taught(lessons: Sequence[Any]) -> list[str]:

@@ -305,16 +305,13 @@ def test_readers_follow_and_are_not_held_up_by_a_seal(
     assert clock.now == 0
 
 
-def test_moved_is_silent_about_the_generation_in_force(
+def test_a_generation_that_is_gone_or_has_no_model_is_not_kept(
     mine: Generations, theirs: Generations
 ) -> None:
     spaces = spaces_of(mine)
     announce(theirs, OTHER)
-    assert spaces.moved(1) is None
-    seal(theirs)
-    flip(theirs, to=2)
-    assert spaces.moved(1) == Generation(2, OTHER)
-    assert spaces.moved(2) is None
+    assert spaces.kept(2) == Generation(2, OTHER)
+    assert spaces.kept(3) is None
 
 
 def test_a_generation_that_was_dropped_is_gone_even_where_it_is_held(

@@ -39,6 +39,7 @@ class Embedders:
         self._welcomed: list[CachedEmbedder] = []
         self._lock = threading.Lock()
         self._built: dict[str, CachedEmbedder] = {}
+        self._numbers: dict[str, int] = {}
 
     @property
     def primary(self) -> CachedEmbedder:
@@ -77,6 +78,24 @@ class Embedders:
         if failure is not None:
             raise failure
         raise EmbedderMismatch(stored=passport, given=self.primary.passport)
+
+    def at(self, number: int, passport: Passport) -> CachedEmbedder:
+        """Return the embedder of a generation; see `of`.
+
+        Where another generation of the same space was asked for before, the model behind it
+        changed, and what the embedder remembers is forgotten.
+
+        Args:
+            number: Of the generation.
+            passport: Of its space.
+        """
+        embedder = self.of(passport)
+        with self._lock:
+            before = self._numbers.get(passport.id, number)
+            self._numbers[passport.id] = number
+        if before != number:
+            embedder.clear()
+        return embedder
 
     def warm(self, passport: Passport) -> None:
         """Load the model of a space in the background, if one was given for it.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from agentmem.embedding.choice import Embedders
-from agentmem.errors import EmbedderMismatch, EmbeddingFailed, StoreError, VersionGone
+from agentmem.errors import StoreError
 from agentmem.filters import Filter
 from agentmem.ingest import Added, OnConflict
 from agentmem.memory.parts import Parts, Settings
@@ -138,7 +138,7 @@ class Home:
     ) -> Replay:
         """Run a past search again in its own generation; see `replay.SearchReplayer`."""
         today = self.parts
-        then = self._then(record) or today
+        then = self._spaces.kept(record.generation) or today
         if then is today:
             return today.replayer.replay(record, query=query, where=where, now=now)
         past = then.replayer.replay(record, query=query, where=where, now=False)
@@ -155,25 +155,14 @@ class Home:
             parts.store.close()
         self._opened.close()
 
-    def _then(self, record: SearchRecord) -> Parts | None:
-        """Return what is held of the generation of a record; None if that is no more to be had."""
-        try:
-            return self._spaces.at(record.generation)
-        except (VersionGone, EmbedderMismatch, EmbeddingFailed):
-            return None
-
 
 def following(store: Store, *, embedders: Embedders, settings: Settings) -> Home:
     """Return the home of a store, which follows it from generation to generation."""
-    made: dict[str, int] = {}
 
     def make(generation: Generation) -> Parts:
         same = generation.number == store.generation
         found = store if same else store.at_generation(generation)
-        embedder = embedders.of(generation.passport)
-        if made.setdefault(generation.passport.id, generation.number) != generation.number:
-            embedder.clear()  # the same space made anew, because its model changed
-            made[generation.passport.id] = generation.number
+        embedder = embedders.at(generation.number, generation.passport)
         return Parts.of(found, embedder=embedder, settings=settings, present=present, drift=drift)
 
     def present() -> Store:

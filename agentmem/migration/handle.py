@@ -33,7 +33,7 @@ class Migration:
     def __init__(self, migration_id: str, *, of: Migrations) -> None:
         self.id = migration_id
         self._of = of
-        self._wanted = Wanted()
+        self._wanted: Wanted | None = None
 
     def __repr__(self) -> str:
         return f"Migration({self.id!r})"
@@ -110,7 +110,11 @@ class Migration:
         return self._request("pause")
 
     def resume(self) -> Migration:
-        """Go on with it in the background of this process."""
+        """Go on with it in the background of this process, as it was started.
+
+        One that was started with `flip=False` pauses before the flip again; `migrate(to)` goes on
+        with it and moves readers over. Labels are not kept: pass them to `migrate` again.
+        """
         return self.begin()
 
     def cancel(self) -> MigrationStatus:
@@ -177,7 +181,10 @@ class Migration:
         return sum(copy.release() for copy in found)
 
     def _keep(self, wanted: Wanted | None) -> Wanted:
-        self._wanted = self._wanted if wanted is None else wanted
+        if wanted is not None:
+            self._wanted = wanted
+        if self._wanted is None:  # another handle started it, maybe of another process
+            self._wanted = self._of.remembered(self.id)
         return self._wanted
 
     def _request(self, what: Literal["pause", "cancel"]) -> MigrationStatus:
@@ -187,7 +194,7 @@ class Migration:
             self.id, lambda one: replace(one, status=replace(one.status, requested=what))
         )
         if self._of.is_orphan(self.id):
-            return self._of.run(self.id, self._wanted, share=1.0, tell=lambda _: None)
+            return self._of.run(self.id, self._keep(None), share=1.0, tell=lambda _: None)
         return self.status()
 
     def _resumed(self) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,11 @@ class Wanted:
     share: float | None = None
     engine: Callable[[Embedder], Engine] | None = None
     reembed: bool = False
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What of it is kept with the migration: numbers, and no question of anybody."""
+        return {"options": asdict(self.options), "bounds": asdict(self.bounds)}
 
 
 class _Running(NamedTuple):
@@ -131,7 +136,7 @@ class Migrations:
             )
         target, is_new = self._target(embedder, now=now, before=before)
         try:
-            started = self._begun(now, target, kind=FORWARD)
+            started = self._begun(now, target, kind=FORWARD, wanted=wanted)
         except InvalidInput:  # somebody else was faster
             if is_new:
                 with suppress(VersionGone):  # who was faster may have dropped it
@@ -164,7 +169,14 @@ class Migrations:
                 f"generation {status.source} was dropped, so there is nothing to go back to. "
                 "Nothing was changed. Repair: migrate to the old embedder anew."
             )
-        return self._begun(source, target, kind=BACK)
+        return self._begun(source, target, kind=BACK, wanted=Wanted())
+
+    def remembered(self, migration_id: str) -> Wanted:
+        """Return how a migration was started, without its labels."""
+        kept = self.records.need(migration_id).options
+        if not kept:
+            return Wanted()
+        return Wanted(options=Options(**kept["options"]), bounds=Bounds(**kept["bounds"]))
 
     def run(
         self, migration_id: str, wanted: Wanted, *, share: float | None, tell: Tell
@@ -226,7 +238,7 @@ class Migrations:
         owner = self.records.need(migration_id).owner
         return owner is None or owner.is_gone
 
-    def _begun(self, source: Generation, target: Generation, *, kind: str) -> str:
+    def _begun(self, source: Generation, target: Generation, *, kind: str, wanted: Wanted) -> str:
         now = datetime.now(timezone.utc)
         status = MigrationStatus(
             id=new_id(),
@@ -242,7 +254,7 @@ class Migrations:
             started_at=now,
             updated_at=now,
         )
-        self.records.start(Record(status, owner=None, beat=0, kind=kind, options={}))
+        self.records.start(Record(status, owner=None, beat=0, kind=kind, options=wanted.stored))
         return status.id
 
     def _target(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from agentmem.errors import AgentmemError, EmbeddingFailed, StoreError
 from agentmem.migration.engines import Engine
@@ -289,13 +289,13 @@ class Migrator:
         eta = left / rate if rate else None
         self._set(done=done, rate=rate, eta_seconds=eta, poisoned=len(self._poisoned))
 
-    def _set(self, **changes: object) -> None:
+    def _set(self, **changes: Any) -> None:
         """Change what is told of it."""
         record = self._change(
             lambda one: replace(
                 one,
                 beat=one.beat + 1,
-                status=replace(one.status, updated_at=_now(), **changes),  # type: ignore[arg-type]
+                status=replace(one.status, updated_at=_now(), **changes),
             )
         )
         self._tell(record.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from agentmem.errors import InvalidInput, MigrationFailed
@@ -17,14 +18,15 @@ from agentmem.types import MigrationPlan, MigrationStatus, Passport
 __all__ = ["Moving"]
 
 
-class Moving:
+class Moving(ABC):
     """The part of a facade that moves its store to another embedding space."""
 
     @property
+    @abstractmethod
     def _migrations(self) -> Migrations:
         """Of the store."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check_whole(self, what: str) -> None:
         """Refuse what concerns the whole store; for handles that are bound to a part of it."""
 

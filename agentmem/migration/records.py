@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import uuid_utils
@@ -199,7 +200,7 @@ class Records:
             if record.owner is None or record.owner.is_gone or silent:
                 taken = self.change(
                     migration_id,
-                    lambda now, seen=record: _taken(now, seen, owner),  # type: ignore[misc]
+                    partial(_taken, seen=record, owner=owner),
                 )
                 if taken is not None:
                     return taken
@@ -239,7 +240,7 @@ class Records:
         self._meta.put(POISON + migration_id, [asdict(one) for one in rows])
 
 
-def _taken(now: Record, seen: Record, owner: Owner) -> Record | None:
+def _taken(now: Record, *, seen: Record, owner: Owner) -> Record | None:
     """A migration with its new owner, unless somebody else took it meanwhile."""
     if (now.owner, now.beat) != (seen.owner, seen.beat):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar, overload
 
@@ -15,14 +16,15 @@ __all__ = ["Drifting"]
 H = TypeVar("H", bound=Hook)
 
 
-class Drifting:
+class Drifting(ABC):
     """The part of a facade that notices drift, and tells of it."""
 
     @property
+    @abstractmethod
     def _drift(self) -> Drift:
         """Of the store."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check_whole(self, what: str) -> None:
         """Refuse what concerns the whole store; for handles that are bound to a part of it."""
 

@@ -125,6 +125,9 @@ class ToolRouter(Selecting, Learning, Entries, Looking, Moving, Drifting):
     def _drift(self) -> Drift:
         return self._home.drift
 
+    def _check_whole(self, what: str) -> None:
+        """Refuse nothing: a router is never bound to a part of its store."""
+
     def __enter__(self) -> ToolRouter:
         return self
 

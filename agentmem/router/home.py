@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agentmem.embedding.choice import Embedders
-from agentmem.errors import EmbedderMismatch, EmbeddingFailed, StoreError, VersionGone
+from agentmem.errors import StoreError
 from agentmem.migration import Migrations
 from agentmem.migration.unasked import migrating, remaking
 from agentmem.monitoring import Drift
@@ -105,7 +105,7 @@ class Home:
             run: Runs it again with what is held of a generation, today's answer included or not.
         """
         today = self.parts
-        then = self._then(record) or today
+        then = self._spaces.kept(record.generation) or today
         if then is today:
             return run(today, now)
         past = run(then, False)  # noqa: FBT003 - the one argument beside the parts
@@ -121,30 +121,19 @@ class Home:
             parts.store.close()
         self._opened.close()
 
-    def _then(self, record: SelectionRecord) -> Parts | None:
-        """Return what is held of the generation of a record; None if that is no more to be had."""
-        try:
-            return self._spaces.at(record.generation)
-        except (VersionGone, EmbedderMismatch, EmbeddingFailed):
-            return None
-
 
 def following(store: ToolStore, *, embedders: Embedders, settings: Settings) -> Home:
     """Return the home of a store, which follows it from generation to generation."""
-    made: dict[str, int] = {}
 
     def make(generation: Generation) -> Parts:
         same = generation.number == store.generation
         found = store if same else store.at_generation(generation)
-        embedder = embedders.of(generation.passport)
-        if made.setdefault(generation.passport.id, generation.number) != generation.number:
-            embedder.clear()  # the same space made anew, because its model changed
-            made[generation.passport.id] = generation.number
+        embedder = embedders.at(generation.number, generation.passport)
         return Parts(
             found,
             embedder=embedder,
             settings=settings,
-            elsewhere=spaces.moved,
+            writing=spaces.writing,
             present=spaces.current,
             drift=drift,
         )

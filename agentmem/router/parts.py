@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from agentmem.embedding.queries import embed_queries
 from agentmem.ingest import Clock
@@ -20,12 +21,10 @@ from agentmem.routing import (
     Recorder,
     Registrar,
     Roster,
-    Row,
     Selector,
     Teacher,
     Thresholds,
 )
-from agentmem.storage.lesson_schema import Observation
 from agentmem.storage.tool_store import ToolStore
 from agentmem.telemetry import Tracing
 
@@ -50,7 +49,7 @@ class Parts:
         store: Where tools and lessons are.
         embedder: Of the space it is written in.
         settings: What the router was opened with.
-        elsewhere: Gives the parts of the generation in force, unless it is the one of that number.
+        writing: Gives the parts to write to: see `storage.generations.Spaces.writing`.
         present: Gives the parts of the generation in force.
         drift: Of the router.
     """
@@ -61,7 +60,7 @@ class Parts:
         *,
         embedder: Embedder,
         settings: Settings,
-        elsewhere: Callable[[int], Parts | None],
+        writing: Callable[[], Iterator[Parts]],
         present: Callable[[], Parts],
         drift: Drift,
     ) -> None:
@@ -70,7 +69,6 @@ class Parts:
         self.counter = settings.counter
         self.routing = settings.routing
         self.tracing = settings.tracing
-        self._elsewhere = elsewhere
         self._present = present
         self._clock = settings.clock
         self.watched = watched_router(store, embedder=embedder, tables=store.watching)
@@ -82,21 +80,14 @@ class Parts:
             store.lessons,
             passport_id=store.passport.id,
             reserve=self._clock.reserve,
-            repeat=self._repeat,
+            embed=partial(embed_queries, embedder),
+            writing=lambda: (parts.recorder for parts in writing()),
         )
         self.lessons = History(self.holdings.log, recorder=self.recorder, tracing=self.tracing)
         self.selector, self.replayer = self._choosing(Budget(self.counter))
         self.teacher = self._teacher(self.recorder)
         self.registrar = self._registrar()
         self.calibrator = self._calibrator()
-
-    def _repeat(self, row: Row, observations: Sequence[Observation]) -> None:
-        """Store observations in the generation in force as well, if it is another one by now."""
-        parts = self._elsewhere(self.store.generation)
-        while parts is not None:
-            vectors = embed_queries(parts.embedder, [one.query for one in observations])
-            parts.recorder.observe(row, observations, vectors=vectors)
-            parts = self._elsewhere(parts.store.generation)
 
     def _choosing(self, budget: Budget) -> tuple[Selector, SelectionReplayer]:
         """Make what selects tools, now and as it was."""

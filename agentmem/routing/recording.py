@@ -28,8 +28,9 @@ class Recorder:
         stored: The log, as it is stored.
         passport_id: Of the space that its observations lie in.
         reserve: Gives a moment such that it and so many microseconds after it are the caller's.
-        repeat: Called when observations were stored, and before their lesson counts: stores them
-            in the generation in force as well, if that is another one by now.
+        embed: Embeds queries into that space, shape (N, D).
+        writing: Gives the recorder of the generation in force, and once more whenever the store
+            moved meanwhile: see `storage.generations.Spaces.writing`.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Recorder:
         *,
         passport_id: str,
         reserve: Callable[[int], datetime],
-        repeat: Callable[[Row, Sequence[Observation]], None],
+        embed: Callable[[Sequence[str]], NDArray[np.float32]],
+        writing: Callable[[], Iterator[Recorder]],
     ) -> None:
         self._stored = stored
         self._passport_id = passport_id
         self._reserve = reserve
-        self._repeat = repeat
+        self._embed = embed
+        self._writing = writing
 
     def row(self, *, log: Sequence[Row], **fields: Any) -> Row:
         """Return the row of a lesson, which is not written yet.
@@ -74,20 +77,28 @@ class Recorder:
             StoreError: The write failed; the lesson does not count.
         """
         if vectors is not None and observations:
-            self.observe(row, observations, vectors=vectors)
-            self._repeat(row, observations)
+            for recorder in self._writing():
+                recorder.observe(row, observations, vectors=vectors if recorder is self else None)
         self._stored.append(row)
         return row
 
     def observe(
-        self, row: Row, observations: Sequence[Observation], *, vectors: NDArray[np.float32]
+        self, row: Row, observations: Sequence[Observation], *, vectors: NDArray[np.float32] | None
     ) -> None:
         """Store what a lesson brings; nothing of it counts before the lesson is stored.
 
+        Args:
+            row: Of the lesson.
+            observations: What it brings.
+            vectors: Of their queries, shape (len(observations), D); None embeds them.
+
         Raises:
+            EmbeddingFailed: The model gave no usable vectors.
             ConcurrentWrite: Others came first at every attempt.
             StoreError: The write failed.
         """
+        if vectors is None:
+            vectors = self._embed([one.query for one in observations])
         rows = observation_rows(
             observations,
             lesson_id=row["id"],

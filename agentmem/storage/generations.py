@@ -15,9 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Generic, TypeVar
 
-from agentmem.errors import ConcurrentWrite, StoreError, VersionGone
+from agentmem.errors import (
+    ConcurrentWrite,
+    EmbedderMismatch,
+    EmbeddingFailed,
+    StoreError,
+    VersionGone,
+)
 from agentmem.storage.description import DESCRIPTION, Description, Generation
 from agentmem.storage.guard import Guard
 from agentmem.storage.meta import Meta
@@ -85,7 +92,7 @@ class Generations:
             if seal != seen:
                 seen, since = seal, time.monotonic()
             if time.monotonic() - since > self._patience:
-                self.change(lambda one, broken=seal: _unsealed(one, broken))  # type: ignore[misc]
+                self.change(partial(_unsealed, seal=seal))
             else:
                 time.sleep(self._poll)
         return now
@@ -231,6 +238,17 @@ class Spaces(Generic[S]):
             )
         return self._of(found)
 
+    def kept(self, number: int) -> S | None:
+        """Return what is held of a generation; None where its tables or its model are gone.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        try:
+            return self.at(number)
+        except (VersionGone, EmbedderMismatch, EmbeddingFailed):
+            return None
+
     def writing(self) -> Iterator[S]:
         """Give where to write, and once more whenever the store moved during the write.
 
@@ -247,11 +265,6 @@ class Spaces(Generic[S]):
             after = self._generations.unsealed()
             stayed = (after.active, after.flips) == (before.active, before.flips)
             before = None if stayed else after  # there and back again is a move as well
-
-    def moved(self, number: int) -> S | None:
-        """Return what is held of the generation in force, unless it is the one of that number."""
-        target = self._elsewhere(number)
-        return None if target is None else self._of(target)
 
     def others(self, number: int) -> list[Generation]:
         """Return the generations that are kept, or being made, beside the one of that number."""
@@ -273,10 +286,6 @@ class Spaces(Generic[S]):
             self._announced = now.last
             self._upcoming(now.generations[now.last])
 
-    def _elsewhere(self, number: int) -> Generation | None:
-        target = self._generations.open_to_writers()
-        return None if target.number == number else target
-
     def _of(self, generation: Generation) -> S:
         found = self._held.get(generation.number)
         if found is not None:
@@ -287,5 +296,5 @@ class Spaces(Generic[S]):
             return self._held[generation.number]
 
 
-def _unsealed(description: Description, seal: str) -> Description | None:
+def _unsealed(description: Description, *, seal: str) -> Description | None:
     return replace(description, seal=None) if description.seal == seal else None

@@ -46,10 +46,7 @@ def migrate(
     document_prompt: DocumentPrompt = None,
     share: Annotated[
         float | None,
-        typer.Option(
-            help="Of the time in which it may compute; 1 takes every processor. Default: half of "
-            "them, behind whatever else runs."
-        ),
+        typer.Option(help="Of the time; 1 takes every processor. Default: half, behind others."),
     ] = None,
     shadow: Annotated[
         int, typer.Option(help="Live questions to ask of both spaces before the flip.")
