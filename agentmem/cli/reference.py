@@ -33,7 +33,11 @@ where `tools lint --strict` finds something to repair, 2 after wrong usage. Colo
 are shown as symbols; `--json` gives every text exactly.
 """
 SHARED: Final = ("store", "model", "user", "agent", "session", "everyone", "as_json")
-VALUES: Final[dict[object, str]] = {int: "N", Path: "PATH"}  # where an option has no metavar
+VALUES: Final[dict[object, str]] = {
+    int: "N",
+    float: "X",
+    Path: "PATH",
+}  # where an option has no metavar
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,11 @@ def _sections(group: Any, *, path: str) -> Iterator[str]:
         name = command.name or command.callback.__name__
         yield from _section(command.callback, path=f"{path} {name}")
     for below in group.registered_groups:
-        yield from _sections(below.typer_instance, path=f"{path} {below.name}")
+        inner, within = below.typer_instance, f"{path} {below.name}"
+        callback = inner.registered_callback
+        if callback is not None and callback.invoke_without_command is True:  # a command as well
+            yield from _section(callback.callback, path=within)
+        yield from _sections(inner, path=within)
 
 
 def _section(command: Callable[..., Any], *, path: str) -> Iterator[str]:

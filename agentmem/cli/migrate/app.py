@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +12,13 @@ from agentmem.cli.migrate import watching
 from agentmem.cli.migrate.labels import labelled
 from agentmem.cli.migrate.options import (
     DocumentPrompt,
+    Flip,
+    Labels,
     QueryPrompt,
     Revision,
     ServiceModel,
+    Shadow,
+    Share,
     To,
     TruncateDim,
     opened_whole,
@@ -44,20 +47,10 @@ def migrate(
     truncate_dim: TruncateDim = None,
     query_prompt: QueryPrompt = None,
     document_prompt: DocumentPrompt = None,
-    share: Annotated[
-        float | None,
-        typer.Option(help="Of the time; 1 takes every processor. Default: half, behind others."),
-    ] = None,
-    shadow: Annotated[
-        int, typer.Option(help="Live questions to ask of both spaces before the flip.")
-    ] = 0,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Labelled traces: recall of them must not fall."),
-    ] = None,
-    flip: Annotated[
-        bool, typer.Option(help="Move readers over when the gates hold; else it pauses there.")
-    ] = True,
+    share: Share = None,
+    shadow: Shadow = 0,
+    labels: Labels = None,
+    flip: Flip = True,
     reembed: Annotated[
         bool, typer.Option("--reembed", help="Embed anew although the passports are equal.")
     ] = False,

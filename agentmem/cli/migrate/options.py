@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DocumentPrompt",
+    "Flip",
+    "Labels",
     "QueryPrompt",
     "Revision",
     "ServiceModel",
+    "Shadow",
+    "Share",
     "To",
     "TruncateDim",
     "opened_whole",
@@ -31,7 +36,7 @@ To = Annotated[
     str | None,
     typer.Option(
         "--to",
-        metavar="NAME|URL",
+        metavar="MODEL",
         help="The model to move to: a sentence-transformers name or folder, or the address of "
         "an OpenAI-compatible service such as http://127.0.0.1:8080/v1.",
         rich_help_panel=_NEW,
@@ -53,6 +58,22 @@ QueryPrompt = Annotated[
 ]
 DocumentPrompt = Annotated[
     str | None, typer.Option(help="Text put before a document.", rich_help_panel=_NEW)
+]
+Share = Annotated[
+    float | None,
+    typer.Option(
+        help="Of the time in which it may compute; 1 takes every processor. Default: half of them, "
+        "behind whatever else runs."
+    ),
+]
+Shadow = Annotated[int, typer.Option(help="Live questions to ask of both spaces before the flip.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Labelled traces: recall of them must not fall."),
+]
+Flip = Annotated[
+    bool,
+    typer.Option("--flip/--no-flip", help="Move readers over when the gates hold, or pause there."),
 ]
 
 
