@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from agentmem.telemetry import Tracing
 from agentmem.transfer import Tell, forget_imports, progress_bar, write_turns
 from agentmem.types import AllScopes, Deletion, Scope, Session, StoreStats, Turn
 
-__all__ = ["Administrator", "Export"]
+__all__ = ["Administrator", "Export", "Wanted", "living"]
 
 BATCH_TURNS: Final = 1_000  # of an export: 5 MB with vectors, and few reads
 MOST_ROWS: Final = 2**31 - 1  # more than a table holds, and what 32-bit counters can
@@ -36,12 +37,52 @@ class Export:
     overwrite: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Turns that a call names: by id, by a filter, or both.
+
+    Attributes:
+        ids: Those that were listed; None where everything that matches is meant.
+        filter: What they all match; None where everything does.
+    """
+
+    ids: list[str] | None
+    filter: Filter | None
+
+    @classmethod
+    def of(cls, ids: Sequence[str] | None, *, where: Filter | None) -> Wanted | None:
+        """Return what a call names; None where it lists no ids at all.
+
+        Raises:
+            InvalidInput: These are no ids, or too many.
+        """
+        listed = None if ids is None else _distinct_ids(ids)
+        if listed is None:
+            return cls(None, where)
+        return cls(listed, _all_of(where, field("id").in_(listed))) if listed else None
+
+    @property
+    def only(self) -> str | None:
+        """The id, where there is one alone."""
+        return self.ids[0] if self.ids and len(self.ids) == 1 else None
+
+
+def living(at: datetime) -> Filter:
+    """Return what is true of the turns that are not forgotten by their date, at a moment."""
+    ends = field("expires_at")
+    return (ends == None) | (field("pinned") == True) | (ends > at)  # noqa: E711, E712
+
+
 class Administrator:
     """Reads and deletes the turns of one store, without ranking them."""
 
     def __init__(self, store: Store, *, tracing: Tracing) -> None:
         self._store = store
         self._tracing = tracing
+
+    @property
+    def _living(self) -> Filter:
+        return living(datetime.now(timezone.utc))
 
     def get(self, turn_id: str, *, scope: Scope | AllScopes) -> Turn:
         """Return one turn.
@@ -50,7 +91,7 @@ class Administrator:
             NotFound: There is none of that id in the scope.
             InvalidInput: There are several; ids are unique within a user and agent.
         """
-        where = field("id") == identifier(turn_id, what="id")
+        where = (field("id") == identifier(turn_id, what="id")) & self._living
         found = self._store.page(scope=scope, where=where, limit=2)
         if not found:
             raise NotFound(
@@ -70,18 +111,18 @@ class Administrator:
         """Return some turns in the order in which they were said."""
         return self._store.page(
             scope=scope,
-            where=where,
+            where=_all_of(where, self._living),
             offset=_rows(offset, what="offset", least=0),
             limit=_rows(limit, what="limit", least=1),
         )
 
     def sessions(self, *, scope: Scope | AllScopes) -> list[Session]:
         """Return the sessions of a scope, the earliest first."""
-        return self._store.sessions(scope=scope)
+        return self._store.sessions(scope=scope, where=self._living)
 
     def count(self, *, scope: Scope | AllScopes, where: Filter | None) -> int:
         """Return how many turns match."""
-        return self._store.count(scope=scope, where=where)
+        return self._store.count(scope=scope, where=_all_of(where, self._living))
 
     def stats(self) -> StoreStats:
         """Return size and state of the store."""
@@ -96,25 +137,28 @@ class Administrator:
         dry_run: bool,
     ) -> Deletion:
         """Delete the turns of a scope, or those of them with these ids."""
-        wanted = None if ids is None else _distinct_ids(ids)
-        if wanted is not None and not wanted:
+        wanted = Wanted.of(ids, where=where)
+        if wanted is None:
             return Deletion(0, (), dry_run=dry_run)
-        selected = _all_of(where, None if wanted is None else field("id").in_(wanted))
+        if dry_run:
+            return Deletion(*self.found(wanted, scope=scope), dry_run=True)
+        missing = self._missing(wanted, scope=scope)
         attributes = {
             "gen_ai.memory.store.id": self._store.name,
-            "gen_ai.memory.record.id": wanted[0] if wanted and len(wanted) == 1 else None,
+            "gen_ai.memory.record.id": wanted.only,
         }
-        missing = () if wanted is None else self._missing(wanted, scope=scope, where=selected)
-        if dry_run:
-            count = self._store.count(scope=scope, where=selected)
-            return Deletion(count, missing, dry_run=True)
         with self._tracing.operation("delete_memory", attributes, scope=scope) as current:
             forget_imports(self._store.checkpoints)  # before: a kill may come right after
             with current.phase("commit"):
-                count = self._store.delete(scope=scope, where=selected)
+                count = self._store.delete(scope=scope, where=wanted.filter)
             forget_imports(self._store.checkpoints)  # after: an import may have begun meanwhile
             current.set({"gen_ai.memory.record.count": count})
         return Deletion(count, missing, dry_run=False)
+
+    def found(self, wanted: Wanted, *, scope: Scope | AllScopes) -> tuple[int, tuple[str, ...]]:
+        """Return how many turns a call names, and which of its ids the scope has no turn of."""
+        count = self._store.count(scope=scope, where=wanted.filter)
+        return count, self._missing(wanted, scope=scope)
 
     @staticmethod
     def delete_in(
@@ -125,32 +169,35 @@ class Administrator:
         where: Filter | None,
     ) -> None:
         """Delete the same in another generation of the store, which nobody is answered from."""
-        listed = None if ids is None else field("id").in_(_distinct_ids(ids))
-        if ids is None or len(ids):
-            store.delete(scope=scope, where=_all_of(where, listed))
+        wanted = Wanted.of(ids, where=where)
+        if wanted is not None:
+            store.delete(scope=scope, where=wanted.filter)
 
-    def _missing(
-        self, ids: list[str], *, scope: Scope | AllScopes, where: Filter | None
-    ) -> tuple[str, ...]:
+    def _missing(self, wanted: Wanted, *, scope: Scope | AllScopes) -> tuple[str, ...]:
         """Return the ids of which the scope has no turn."""
-        batches = self._store.scan(["id"], scope=scope, where=where, batch_rows=MOST_IDS)
+        if wanted.ids is None:
+            return ()
+        batches = self._store.scan(["id"], scope=scope, where=wanted.filter, batch_rows=MOST_IDS)
         there = {one for batch in batches for one in batch["id"].to_pylist()}
-        return tuple(one for one in ids if one not in there)
+        return tuple(one for one in wanted.ids if one not in there)
 
     def export(self, export: Export, *, progress: bool) -> int:
         """Write turns to a file, and return how many."""
-        total = self._store.count(scope=export.scope)
+        living = self._living
+        total = self._store.count(scope=export.scope, where=living)
         with progress_bar(total, shown=progress, doing="exporting") as tell:
             return write_turns(
                 export.path,
-                self._batches(export, tell),
+                self._batches(export, living, tell),
                 vectors=self._vectors if export.vectors else None,
                 overwrite=export.overwrite,
             )
 
-    def _batches(self, export: Export, tell: Tell) -> Iterator[list[Turn]]:
+    def _batches(self, export: Export, where: Filter, tell: Tell) -> Iterator[list[Turn]]:
         done = 0
-        for batch in self._store.scan_turns(scope=export.scope, batch_turns=BATCH_TURNS):
+        for batch in self._store.scan_turns(
+            scope=export.scope, where=where, batch_turns=BATCH_TURNS
+        ):
             yield batch
             done += len(batch)
             tell(done, done)

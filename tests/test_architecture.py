@@ -37,6 +37,7 @@ SIBLINGS = {
     ("types", "errors"): "a tool refuses a format that there is none of",
     ("checks", "errors"): "a check refuses by raising InvalidInput",
     ("checks", "types"): "a scope is checked whole",
+    ("ingest", "administration"): "a correction looks up the turn it corrects",
     ("replay", "retrieval"): "a past search runs through the same pipeline",
     ("replay", "routing"): "and so does a past selection",
     ("migration", "ingest"): "turns are embedded anew as they were written",

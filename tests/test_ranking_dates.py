@@ -13,13 +13,14 @@ from agentmem.ranking.dates import MICROSECONDS_A_DAY, NAMES, named_spans
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 YEARS = range(2022, 2024)
+NOW = (datetime(2024, 3, 13, 15, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1)
 SHORT = [name[:3] for name in NAMES]
 
 
 def days(text: str) -> list[str]:
     """Write each span as its first day, or as first..last day."""
     written = []
-    for start, end in named_spans(text, years=YEARS):
+    for start, end in named_spans(text, years=YEARS, now=NOW):
         first = EPOCH + timedelta(microseconds=start)
         last = EPOCH + timedelta(microseconds=end) - timedelta(days=1)
         written.append(f"{first:%Y-%m-%d}" + (f"..{last:%d}" if last != first else ""))
@@ -72,7 +73,7 @@ def test_dates_are_read(text: str, expected: list[str]) -> None:
         "order 12023-05-03",
         "2023-05-031",
         "Juneau, Mayor, marching, decade, Augustus, septic",
-        "last week, yesterday, on Monday",
+        "next week, soon, every Monday",
         "",
     ],
 )
@@ -110,7 +111,7 @@ def test_a_word_that_is_also_a_month_is_read_as_it_is_written(text: str, *, is_d
 def test_every_day_of_the_calendar_is_read_back(day: date, form: str, names: list[str]) -> None:
     name = names[day.month - 1].capitalize()
     text = form.format(d=day.day, m=name, n=day.month, y=f"{day.year:04}")
-    ((start, end),) = named_spans(f"on {text}?", years=())
+    ((start, end),) = named_spans(f"on {text}?", years=(), now=NOW)
     assert start == (day.toordinal() - EPOCH.toordinal()) * MICROSECONDS_A_DAY
     assert end == start + MICROSECONDS_A_DAY
 
@@ -121,7 +122,7 @@ ODD = st.sampled_from(["\u017feptember", "apr\u0131l", "MA\u0130", "\u0663 May",
 
 @given(st.one_of(st.text(), st.lists(PIECES | ODD | st.integers(0, 10**5).map(str)).map("".join)))
 def test_any_text_gives_whole_days_that_end_after_they_start(text: str) -> None:
-    spans = named_spans(text, years=YEARS)
+    spans = named_spans(text, years=YEARS, now=NOW)
     assert len(spans) == len(set(spans))
     for start, end in spans:
         assert start < end
@@ -129,8 +130,8 @@ def test_any_text_gives_whole_days_that_end_after_they_start(text: str) -> None:
 
 
 def test_a_date_without_a_year_is_read_for_each_year_in_the_range() -> None:
-    assert len(named_spans("in June", years=range(2000, 2010))) == 10
-    assert named_spans("in June", years=()) == []
+    assert len(named_spans("in June", years=range(2000, 2010), now=NOW)) == 10
+    assert named_spans("in June", years=(), now=NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -138,5 +139,54 @@ def test_a_date_without_a_year_is_read_for_each_year_in_the_range() -> None:
 )
 def test_long_texts_are_read_in_no_time(text: str) -> None:
     started = time.process_time()
-    named_spans(text, years=YEARS)
+    named_spans(text, years=YEARS, now=NOW)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(  # the present is Wednesday, 13 March 2024
+    ("text", "expected"),
+    [
+        ("What did I say yesterday?", ["2024-03-12"]),
+        ("the day before yesterday", ["2024-03-11"]),
+        ("what happened last night", ["2024-03-12"]),
+        ("What is on my list today?", ["2024-03-13"]),
+        ("Where did we eat last week?", ["2024-03-04..10"]),
+        ("what did I do this week", ["2024-03-11..17"]),
+        ("last weekend", ["2024-03-09..10"]),
+        ("in the previous month", ["2024-02-01..29"]),
+        ("last year", ["2023-01-01..31"]),
+        ("three days ago", ["2024-03-10"]),
+        ("a few weeks ago", ["2024-02-19..25"]),
+        ("two months ago", ["2024-01-01..31"]),
+        ("a year ago", ["2023-01-01..31"]),
+        ("in the last 10 days", ["2024-03-03..13"]),
+        ("over the past couple of weeks", ["2024-02-28..13"]),
+        ("on Monday", ["2024-03-11"]),
+        ("last Wednesday", ["2024-03-06"]),
+        ("this Friday", ["2024-03-15"]),
+        ("last summer", ["2023-06-01..31"]),
+        ("last winter", ["2023-12-01..29"]),
+        ("this spring", ["2024-03-01..31"]),
+        ("LAST   WEEK", ["2024-03-04..10"]),
+        ("nine hundred years ago", []),
+        ("999 years ago", ["1025-01-01..31"]),
+        ("the last time we met", []),
+        ("Mondays are hard", []),
+        ("at last, week one began", []),
+        ("weeks ago", []),
+    ],
+)
+def test_dates_are_counted_from_the_present(text: str, expected: list[str]) -> None:
+    assert days(text) == expected
+
+
+def test_a_month_without_a_year_has_begun() -> None:
+    assert named_spans("in June", years=[2024], now=NOW) == []
+    assert named_spans("in March", years=[2024], now=NOW)
+    assert named_spans("in June 2024", years=[2024], now=NOW)
+
+
+@given(st.text(max_size=60), st.integers(-(2**55), 2**57))
+def test_no_text_and_no_present_break_the_reading(text: str, now: int) -> None:
+    for start, end in named_spans(f"9999 years ago {text} 12 months ago", years=[1, 9999], now=now):
+        assert start < end

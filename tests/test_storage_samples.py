@@ -61,6 +61,7 @@ def many_rows(passport: Passport, *, turns_a_session: int) -> pa.Table:
     columns |= {name: pa.array([value] * MANY) for name, value in constants.items()}
     columns["chunk"] = pa.array(np.zeros(MANY, np.int32))
     columns["chunks"] = pa.array(np.ones(MANY, np.int32))
+    columns["pinned"] = pa.array(np.zeros(MANY, np.bool_))
     columns["rev"] = pa.array(number)
     for name in ("event_time", "ingested_at"):
         columns[name] = pa.array(times).cast(pa.timestamp("us", tz="UTC"))

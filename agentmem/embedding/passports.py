@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from agentmem.errors import InvalidInput
 from agentmem.types import Passport
-from agentmem.types.memory import PASSPORT_VERSION
+from agentmem.types.passport import PASSPORT_VERSION
 
 __all__ = ["Difference", "describe_differences", "passport_from_json", "passport_json"]
 

@@ -154,8 +154,9 @@ def field(name: str) -> Field:
 
     Args:
         name: id, role, name, user_id, agent_id, session_id, content, event_time, ingested_at,
-            importance, or `metadata.` and a path of keys joined by dots; of tools, name,
-            description, namespace, source or tags.
+            importance, valid_until, superseded_by, superseded_at, expires_at, pinned, or
+            `metadata.` and a path of keys joined by dots; of tools, name, description, namespace,
+            source or tags.
 
     Raises:
         InvalidInput: There is no such field.

@@ -32,9 +32,14 @@ Subject: TypeAlias = Literal["turn", "tool"]
 
 OPERATORS: Final[tuple[str, ...]] = get_args(Operator)
 ORDERINGS: Final = frozenset({"lt", "lte", "gt", "gte"})
-TEXTS: Final = ("id", "role", "name", "user_id", "agent_id", "session_id", "content")
-TIMES: Final = ("event_time", "ingested_at")
-COLUMNS: Final = (*TEXTS, *TIMES, "importance")
+TEXTS: Final = (
+    *("id", "role", "name", "user_id", "agent_id", "session_id", "content"),
+    "superseded_by",
+)
+TIMES: Final = ("event_time", "ingested_at", "valid_until", "superseded_at", "expires_at")
+NUMBER: Final = "importance"
+FLAG: Final = "pinned"
+COLUMNS: Final = (*TEXTS, *TIMES, NUMBER, FLAG)
 METADATA: Final = "metadata."
 TAGS: Final = "tags"
 TOOL_TEXTS: Final = ("name", "description", "namespace", "source")
@@ -144,9 +149,9 @@ def _check_fit(op: str, value: Scalar | tuple[Scalar, ...], *, field: str) -> No
         raise InvalidInput(
             f"{field} is a list, so {op} could never match. Use `contains` with one of them."
         )
-    if op in ORDERINGS and (value is None or isinstance(value, bool)):
+    if op in ORDERINGS and (value is None or isinstance(value, bool) or field == FLAG):
         raise InvalidInput(f"{field} cannot be ordered against {value}. Use eq or ne.")
-    if op == "contains" and (value is None or field in TIMES or field == "importance"):
+    if op == "contains" and (value is None or field in (*TIMES, NUMBER, FLAG)):
         raise InvalidInput(
             f"`contains` looks for text in a text, or an element in a list: {field} cannot be "
             f"asked whether it contains {shown(value)}."
@@ -161,7 +166,9 @@ def _types_of(field: str) -> tuple[type, ...]:
         return (datetime,)
     if field in (*TEXTS, *TOOL_COLUMNS):
         return (str,)
-    return (int, float) if field == "importance" else (str, int, float)
+    if field == FLAG:
+        return (bool,)
+    return (int, float) if field == NUMBER else (str, int, float)
 
 
 def _misfit(field: str, value: Scalar) -> str:
@@ -175,5 +182,5 @@ def _misfit(field: str, value: Scalar) -> str:
             f"{field} holds JSON, which has no dates, so a datetime could never match. Compare "
             "with text, such as value.isoformat(), or filter on event_time."
         )
-    kind = "a number" if field == "importance" else "text"
+    kind = {NUMBER: "a number", FLAG: "true or false"}.get(field, "text")
     return f"{field} is {kind} and {shown(value)} is not: they could never match."

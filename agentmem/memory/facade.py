@@ -6,16 +6,17 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, final
+from typing import Final, cast, final, get_args
 
 from agentmem.checks import location
 from agentmem.embedding import default_embedder
 from agentmem.embedding.choice import Embedders
 from agentmem.errors import InvalidInput
 from agentmem.ingest import Clock, OnConflict
+from agentmem.memory.correcting import Correcting
 from agentmem.memory.home import following
 from agentmem.memory.parts import Settings
-from agentmem.memory.records import Moment, Records, Where, as_filter, as_moment
+from agentmem.memory.records import Moment, Records, Where, as_filter, as_moment, lifetime
 from agentmem.memory.replaying import Replaying
 from agentmem.migration import Migrations, Mismatch, Moving, move_on, needs_moving
 from agentmem.monitoring import Drift, Drifting, DriftSettings
@@ -26,7 +27,7 @@ from agentmem.scopes import Bound
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Content, Redact, Tracing
 from agentmem.tokens import TiktokenCounter
-from agentmem.types import AllScopes, Context, DriftPolicy, Mode, Recall, Scope
+from agentmem.types import AllScopes, Context, Dates, DriftPolicy, Mode, Recall, Scope
 
 __all__ = ["Memory"]
 
@@ -36,7 +37,7 @@ RESIDENT_BYTES: Final = (
 
 
 @final
-class Memory(Records, Replaying, Moving, Drifting):
+class Memory(Records, Correcting, Replaying, Moving, Drifting):
     """A memory of conversations, kept in a folder or a bucket.
 
     Made by `Memory.open`. Several threads may share one; several processes may open the same
@@ -187,6 +188,7 @@ class Memory(Records, Replaying, Moving, Drifting):
         agent_id: str | None = None,
         session_id: str | None = None,
         on_conflict: OnConflict = "error",
+        ttl: timedelta | None = None,
     ) -> list[str]:
         """Store messages, exactly as they are.
 
@@ -201,6 +203,7 @@ class Memory(Records, Replaying, Moving, Drifting):
             session_id: Which conversation's.
             on_conflict: What to do with an id that is taken by another content: "error", or
                 "replace" it. The same content under its own id is stored once.
+            ttl: How long the messages are kept that bring no `expires_at`; for ever if None.
 
         Returns:
             The ids, in order of the messages.
@@ -212,7 +215,7 @@ class Memory(Records, Replaying, Moving, Drifting):
             StoreError: The write failed; nothing was stored.
         """
         scope = self._bound.narrowed(Scope(user_id, agent_id, session_id))
-        return self._home.add(messages, scope=scope, on_conflict=on_conflict).ids
+        return self._home.add(messages, scope=scope, on_conflict=on_conflict, ttl=lifetime(ttl)).ids
 
     def search(
         self,
@@ -225,6 +228,10 @@ class Memory(Records, Replaying, Moving, Drifting):
         k: int = 10,
         since: Moment | None = None,
         until: Moment | None = None,
+        as_of: Moment | None = None,
+        known_at: Moment | None = None,
+        now: Moment | None = None,
+        dates: Dates = "hint",
         where: Where | None = None,
         mode: Mode = "hybrid",
         explain: bool = False,
@@ -241,6 +248,13 @@ class Memory(Records, Replaying, Moving, Drifting):
             k: How many hits at most.
             since: Only turns said at this moment or later; an aware datetime or ISO text.
             until: Only turns said before this moment.
+            as_of: Answer from what was true at this moment: of turns said by then, those that were
+                not corrected by then. Otherwise what is true now.
+            known_at: Leave out what this store learnt later, turns and corrections alike.
+            now: The present, which "last week" and recency are relative to; the clock's if None.
+            dates: What the dates that a question names ("in May", "last week") are used for: a
+                "hint" that lifts turns of that time, a "filter" that leaves out all others, or
+                "ignore".
             where: Only turns that match: `field("metadata.topic") == "travel"`, or the same as
                 a dictionary `{"metadata.topic": "travel"}`. Filters act before the ranking.
             mode: "hybrid", or one leg alone: "dense" (meaning) or "lexical" (words).
@@ -263,6 +277,10 @@ class Memory(Records, Replaying, Moving, Drifting):
                 ranking=self._home.ranking if ranking is None else _weights(ranking),
                 since=as_moment(since, "since"),
                 until=as_moment(until, "until"),
+                as_of=as_moment(as_of, "as_of"),
+                known_at=as_moment(known_at, "known_at"),
+                now=as_moment(now, "now"),
+                dates=_dates(dates),
                 where=as_filter(where),
                 explain=explain,
             )
@@ -281,6 +299,10 @@ class Memory(Records, Replaying, Moving, Drifting):
         k: int | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
+        as_of: Moment | None = None,
+        known_at: Moment | None = None,
+        now: Moment | None = None,
+        dates: Dates = "hint",
         where: Where | None = None,
         mode: Mode = "hybrid",
         ranking: Ranking | None = None,
@@ -299,6 +321,10 @@ class Memory(Records, Replaying, Moving, Drifting):
             k: How many hits to consider at most; as many as the budget could hold if None.
             since: Only turns said at this moment or later.
             until: Only turns said before this moment.
+            as_of: As in `search`; likewise `known_at`, `now`, `dates`.
+            known_at: See `as_of`.
+            now: See `as_of`.
+            dates: See `as_of`.
             where: Only turns that match a filter.
             mode: As in `search`.
             ranking: Other weights than the handle's.
@@ -320,6 +346,10 @@ class Memory(Records, Replaying, Moving, Drifting):
             ranking=parts.ranking if ranking is None else _weights(ranking),
             since=as_moment(since, "since"),
             until=as_moment(until, "until"),
+            as_of=as_moment(as_of, "as_of"),
+            known_at=as_moment(known_at, "known_at"),
+            now=as_moment(now, "now"),
+            dates=_dates(dates),
             where=as_filter(where),
         )
         return parts.packer.pack(request, max_tokens=max_tokens, neighbours=neighbours)
@@ -336,6 +366,13 @@ def _check_opening(path: object, *, embedders: Iterable[object], resident_bytes:
             )
     if resident_bytes < 0:
         raise InvalidInput(f"resident_bytes={resident_bytes}: pass how many bytes, 0 or more.")
+
+
+def _dates(dates: object) -> Dates:
+    """Return what dates are used for, or refuse what is none of that."""
+    if dates not in get_args(Dates):
+        raise InvalidInput(f"dates={dates!r}: pass {', '.join(map(repr, get_args(Dates)))}.")
+    return cast("Dates", dates)
 
 
 def _weights(ranking: object) -> Ranking:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from agentmem.embedding.choice import Embedders
 from agentmem.errors import StoreError
 from agentmem.filters import Filter
-from agentmem.ingest import Added, OnConflict
+from agentmem.ingest import Added, OnConflict, Superseded
 from agentmem.memory.parts import Parts, Settings
 from agentmem.memory.shadowing import Shadowing
 from agentmem.migration import Migrations
@@ -22,9 +23,10 @@ from agentmem.monitoring import Drift
 from agentmem.ranking import Ranking
 from agentmem.retrieval import Request
 from agentmem.storage.description import Generation
+from agentmem.storage.endings import Ending
 from agentmem.storage.generations import Spaces
 from agentmem.storage.turns import Store
-from agentmem.types import AllScopes, Deletion, Recall, Replay, Scope, SearchRecord
+from agentmem.types import AllScopes, Deletion, Recall, Replay, Scope, SearchRecord, Turn, Update
 
 __all__ = ["Home", "following"]
 
@@ -83,13 +85,20 @@ class Home:
             self._shadowing.answered(request, recall, generation=shadow)
         return recall
 
-    def add(self, messages: object, *, scope: Scope, on_conflict: OnConflict) -> Added:
+    def add(
+        self,
+        messages: object,
+        *,
+        scope: Scope,
+        on_conflict: OnConflict,
+        ttl: timedelta | None = None,
+    ) -> Added:
         """Store messages; see `ingest.Writer.add`."""
         added: Added | None = None
         for parts in self._spaces.writing():
             given = messages if added is None else added
             self.drift.before_write(parts.watched)
-            again = parts.writer.add(given, scope=scope, on_conflict=on_conflict)
+            again = parts.writer.add(given, scope=scope, on_conflict=on_conflict, ttl=ttl)
             added = again if added is None else added
         return _made(added)
 
@@ -112,6 +121,37 @@ class Home:
                 self.drift.forget(parts.watched, scope)
             for other in self._spaces.others(parts.store.generation):
                 self._delete_in(other, parts, ids, scope=scope, where=where)
+        return _made(found)
+
+    def supersede(
+        self, turn_id: str, new: object, *, scope: Scope | AllScopes, valid_until: datetime | None
+    ) -> Turn:
+        """Store the correction of a turn; see `ingest.Changer.supersede`."""
+        done: Superseded | None = None
+        for parts in self._spaces.writing():
+            self.drift.before_write(parts.watched)
+            again = parts.changer.supersede(
+                turn_id if done is None else done, new, scope=scope, valid_until=valid_until
+            )
+            done = again if done is None else done
+        return _made(done).new
+
+    def update(
+        self,
+        ids: Sequence[str] | None,
+        *,
+        scope: Scope | AllScopes,
+        where: Filter | None,
+        ending: Ending,
+        dry_run: bool,
+    ) -> Update:
+        """Change until when turns are true and found; see `ingest.Changer.update`."""
+        found: Update | None = None
+        for parts in self._spaces.writing():
+            again = parts.changer.update(
+                ids, scope=scope, where=where, ending=ending, dry_run=dry_run
+            )
+            found = again if found is None else found
         return _made(found)
 
     def _delete_in(

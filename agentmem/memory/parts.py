@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentmem.administration import Administrator
-from agentmem.ingest import Clock, Writer
+from agentmem.ingest import Changer, Clock, Writer
 from agentmem.monitoring import Drift, DriftSettings, Watched, watched_memory
 from agentmem.protocols import Embedder, Reranker, TokenCounter
 from agentmem.ranking import Ranking
@@ -47,6 +47,7 @@ class Parts:
     packer: Packer
     replayer: SearchReplayer
     administrator: Administrator
+    changer: Changer
     watched: Watched
     quiet: Searcher
 
@@ -92,6 +93,8 @@ class Parts:
             tracing=tracing,
             present=present,
         )
+        administrator = Administrator(store, tracing=tracing)
+        writer = Writer(store, embedder=embedder, clock=clock, tracing=tracing)
         return cls(
             store=store,
             residents=residents,
@@ -99,11 +102,14 @@ class Parts:
             ranking=ranking,
             reranker=reranker,
             tracing=tracing,
-            writer=Writer(store, embedder=embedder, clock=clock, tracing=tracing),
+            writer=writer,
             searcher=searcher,
             packer=Packer(searcher, counter=settings.counter, tracing=tracing),
             replayer=replayer,
-            administrator=Administrator(store, tracing=tracing),
+            administrator=administrator,
+            changer=Changer(
+                store, writer=writer, administrator=administrator, clock=clock, tracing=tracing
+            ),
             watched=watched,
             quiet=Searcher(
                 store,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
@@ -19,11 +19,12 @@ from agentmem.scopes import Bound
 from agentmem.transfer import import_records
 from agentmem.types import AllScopes, Deletion, ImportReport, Scope, Session, StoreStats, Turn
 
-__all__ = ["Moment", "Records", "Where", "as_filter", "as_moment"]
+__all__ = ["Moment", "Records", "Where", "as_filter", "as_moment", "lifetime"]
 
 Moment: TypeAlias = datetime | str | float
 Where: TypeAlias = Filter | Mapping[str, Any]
 
+LONGEST_LIFE: Final = timedelta(days=365 * 1_000)  # beyond, dates overflow
 PAGE: Final = 100  # turns a person or a request reads at a time
 
 
@@ -262,6 +263,13 @@ class Records:
 def as_moment(value: Moment | None, what: str) -> datetime | None:
     """Read a moment as a caller gives it; `what` names it in errors."""
     return None if value is None else utc(value, what=what)
+
+
+def lifetime(ttl: object) -> timedelta | None:
+    """Read how long something is kept as a caller gives it."""
+    if ttl is None or (isinstance(ttl, timedelta) and timedelta(0) < ttl < LONGEST_LIFE):
+        return ttl
+    raise InvalidInput(f"ttl={shown(ttl)}: pass a timedelta above 0, such as timedelta(days=30).")
 
 
 def as_filter(where: Where | None) -> Filter | None:

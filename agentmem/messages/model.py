@@ -132,8 +132,13 @@ class AttachmentModel(BaseModel):
     caption: Annotated[str, AfterValidator(_caption)] | None = None
 
 
+def _any_moment(value: object, info: ValidationInfo) -> object:
+    return None if value is None else utc(value, what=str(info.field_name))
+
+
 _Id = Annotated[str | None, BeforeValidator(_identifier)]
 _Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+_Ending = Annotated[datetime | None, BeforeValidator(_any_moment)]  # may lie ahead
 
 
 class Message(BaseModel):
@@ -151,6 +156,11 @@ class Message(BaseModel):
     created_at: _Moment = None
     ingested_at: _Moment = None
     importance: Annotated[float, Field(ge=0, le=1)] | None = None
+    valid_until: _Ending = None
+    superseded_by: _Id = None
+    superseded_at: _Moment = None
+    expires_at: _Ending = None
+    pinned: bool = False
     metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(default_factory=dict)
     attachments: Annotated[tuple[AttachmentModel, ...], BeforeValidator(_attachments)] = ()
 

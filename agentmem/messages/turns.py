@@ -134,6 +134,11 @@ def _turn(
             Attachment(one.type, one.url, one.caption) for one in message.attachments
         ),
         importance=message.importance,
+        valid_until=message.valid_until,
+        superseded_by=message.superseded_by,
+        superseded_at=message.superseded_at,
+        expires_at=message.expires_at,
+        pinned=message.pinned,
     )
 
 

@@ -49,6 +49,9 @@ class Asked:
             ranking=ranking,
             since=record.since,
             until=record.until,
+            as_of=record.as_of,
+            known_at=record.known_at,
+            dates=record.dates,
             where=self.where,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from agentmem.analysis import analyze, sources, words
 from agentmem.checks import clean_text
 from agentmem.errors import InvalidInput
-from agentmem.ranking.dates import named_spans
+from agentmem.ranking.dates import Span, named_spans
 from agentmem.ranking.lexical import Postings
 from agentmem.ranking.score import Question
 from agentmem.retrieval.sight import Sight
@@ -43,21 +44,25 @@ class Query:
         terms = [term for term in self.terms if term not in named]
         return {term: sight.postings(term) for term in terms or self.terms}
 
+    def spans(self, sight: Sight, *, now: int) -> list[Span]:
+        """Return the dates it names, in so many words or from the present."""
+        return named_spans(self.text, years=sight.years, now=now)
+
     def question(
         self,
-        sight: Sight,
         *,
         cosines: NDArray[np.float32] | None,
         postings: dict[str, Postings] | None,
         candidates: NDArray[np.bool_] | None,
+        spans: Sequence[Span],
         now: int,
     ) -> Question:
-        """Ask it of the turns in sight, with the legs that were searched."""
+        """Ask it with the legs that were searched and the dates that are hints."""
         return Question(
             cosines=cosines,
             postings=postings,
             words=self.words,
-            spans=named_spans(self.text, years=sight.years),
+            spans=spans,
             now=now,
             candidates=candidates,
         )

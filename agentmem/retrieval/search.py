@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -17,6 +17,7 @@ from agentmem.errors import InvalidInput
 from agentmem.filters import Filter, to_json
 from agentmem.protocols import Embedder, Reranker
 from agentmem.ranking import Ranking
+from agentmem.ranking.dates import Span
 from agentmem.ranking.lexical import Postings
 from agentmem.retrieval.hits import Reader
 from agentmem.retrieval.ordering import order_turns, reranker_name
@@ -27,7 +28,7 @@ from agentmem.storage.reads import Reads
 from agentmem.storage.resident import Columns
 from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_recall
-from agentmem.types import AllScopes, Hit, Mode, Recall, Scope, SearchAsked
+from agentmem.types import AllScopes, Dates, Hit, Mode, Recall, Scope, SearchAsked
 
 __all__ = ["Found", "Holding", "Request", "Searcher"]
 
@@ -47,6 +48,10 @@ class Request:
     ranking: Ranking
     since: datetime | None = None
     until: datetime | None = None
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+    now: datetime | None = None
+    dates: Dates = "hint"
     where: Filter | None = None
     explain: bool = False
 
@@ -155,7 +160,7 @@ class Searcher:
 
     def _search(self, request: Request, current: Current) -> Found:
         query = _checked(request)
-        now = self._now()
+        now = self._now() if request.now is None else _microseconds(request.now)
         vector = None
         if request.mode != "lexical":
             vector = self._embedded(query.text, current)
@@ -163,7 +168,8 @@ class Searcher:
             columns = self._residents.columns(request.scope)
             store = self._store.at(columns.version)
             sight = self._sights.of(columns, scope=request.scope, ranking=request.ranking)
-            candidates = _candidates(sight, request, store=store)
+            spans = [] if request.dates == "ignore" else query.spans(sight, now=now)
+            candidates = _candidates(sight, request, spans=spans, now=now, store=store)
         found = len(sight) if candidates is None else int(candidates.sum())
         hits: dict[int, Hit] = {}
         similarity: float | None = None
@@ -174,7 +180,11 @@ class Searcher:
                 postings = None if request.mode == "dense" else query.postings(sight)
                 current.describe(lambda: _told(postings, candidates, turns=len(sight)))
             question = query.question(
-                sight, cosines=cosines, postings=postings, candidates=candidates, now=now
+                cosines=cosines,
+                postings=postings,
+                candidates=candidates,
+                spans=spans,
+                now=now,
             )
             ranked = order_turns(
                 sight,
@@ -220,6 +230,9 @@ class Searcher:
             at=EPOCH + timedelta(microseconds=now),
             since=request.since,
             until=request.until,
+            as_of=request.as_of,
+            known_at=request.known_at,
+            dates=request.dates,
             where=None if request.where is None else to_json(request.where),
             reranker=None if self._reranker is None else reranker_name(self._reranker),
             store=self._store.name,
@@ -241,20 +254,35 @@ def _question(found: Found, *, vector: Row) -> Question:
     )
 
 
-def _candidates(sight: Sight, request: Request, *, store: Reads) -> NDArray[np.bool_] | None:
+def _candidates(
+    sight: Sight, request: Request, *, spans: Sequence[Span], now: int, store: Reads
+) -> NDArray[np.bool_] | None:
     """Which turns in sight pass the filters; `None` if nothing filters."""
-    mask: NDArray[np.bool_] | None = None
+    masks = list(_lived(sight, request, now=now))
     times = sight.conversation.event_time
     if request.since is not None:
-        mask = times >= _microseconds(request.since)
+        masks.append(times >= _microseconds(request.since))
     if request.until is not None:
-        before = times < _microseconds(request.until)
-        mask = before if mask is None else mask & before
+        masks.append(times < _microseconds(request.until))
+    if request.as_of is not None:
+        masks.append(times <= _microseconds(request.as_of))
+    if request.dates == "filter" and spans:
+        masks.append(np.any([(times >= start) & (times < end) for start, end in spans], axis=0))
     if request.where is not None:
         allowed = store.matching_row_ids(scope=request.scope, where=request.where)
-        matching = np.isin(sight.columns.head_row[sight.rows], allowed)
-        mask = matching if mask is None else mask & matching
-    return mask
+        masks.append(np.isin(sight.columns.head_row[sight.rows], allowed))
+    return np.logical_and.reduce(masks) if masks else None
+
+
+def _lived(sight: Sight, request: Request, *, now: int) -> Iterator[NDArray[np.bool_]]:
+    """Which turns were true, not forgotten, and known at the moments that are asked about."""
+    known = None if request.known_at is None else _microseconds(request.known_at)
+    if sight.ends:
+        at = now if request.as_of is None else _microseconds(request.as_of)
+        yield sight.life.is_true(at, known_at=known)
+        yield sight.life.expires_at > now
+    if known is not None:
+        yield sight.life.ingested_at <= known
 
 
 def _told(

@@ -21,6 +21,7 @@ from agentmem.ranking import Ranking
 from agentmem.ranking.lexical import Postings
 from agentmem.ranking.neighbours import Kernel, coherence
 from agentmem.ranking.score import Conversation
+from agentmem.storage.columns import Life
 from agentmem.storage.resident import Columns
 from agentmem.types import AllScopes, Scope
 
@@ -41,6 +42,8 @@ class Sight:
         first_chunk: Index of each turn's first chunk, (T,).
         split: Whether any turn in sight has more than one chunk.
         conversation: What the ranking needs to know of the turns.
+        life: From when to when each turn is to be found, (T,).
+        ends: Whether any of them ever ends.
         years: The years in which they were said.
     """
 
@@ -50,6 +53,8 @@ class Sight:
     first_chunk: NDArray[np.int64]
     split: bool
     conversation: Conversation
+    life: Life
+    ends: bool
     years: range
 
     def __len__(self) -> int:
@@ -64,7 +69,7 @@ class Sight:
             self.first_chunk,
             *self.conversation.kernel.weights,
         )
-        return sum(array.nbytes for array in arrays) + 20 * len(self)
+        return sum(array.nbytes for array in arrays) + 52 * len(self)
 
     def cosines(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
         """Similarity of each turn's best chunk to a unit vector, (T,)."""
@@ -141,7 +146,7 @@ def _cut(columns: Columns, scope: Scope | AllScopes, *, ranking: Ranking) -> Sig
     first[turn_of_chunk[chunks[::-1]]] = chunks[::-1]
     turns = _Turns(columns, rows, turn_of_chunk, first)
     conversation = turns.conversation(chunks, ranking=ranking)
-    times = conversation.event_time
+    times, life = conversation.event_time, columns.life[rows]
     return Sight(
         columns=columns,
         rows=rows,
@@ -149,6 +154,8 @@ def _cut(columns: Columns, scope: Scope | AllScopes, *, ranking: Ranking) -> Sig
         first_chunk=first,
         split=len(chunks) > len(rows),
         conversation=conversation,
+        life=life,
+        ends=life.ends,
         years=range(_year(times.min()), _year(times.max()) + 1) if len(rows) else range(0),
     )
 

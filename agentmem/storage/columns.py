@@ -19,17 +19,60 @@ from agentmem.ranking.lexical import InvertedIndex
 from agentmem.storage.arrow import integers, matrix, strings
 from agentmem.types import AllScopes, Scope
 
-__all__ = ["COLUMNS_READ", "Columns", "ColumnsBuilder"]
+__all__ = ["COLUMNS_READ", "Columns", "ColumnsBuilder", "Life"]
 
 COLUMNS_READ: Final = (
     *("_rowid", "key", "chunk", "user_id", "agent_id", "session_id", "role", "name"),
-    *("event_time", "ingested_at", "importance", "lexemes", "vector"),
+    *("event_time", "ingested_at", "importance", "valid_until", "superseded_at", "expires_at"),
+    *("pinned", "lexemes", "vector"),
 )
 SCOPE_FIELDS: Final = ("user_id", "agent_id", "session_id")
 GROWTH: Final = 2  # capacity doubles, so that n appends copy each row about once
 BYTES_A_KEY: Final = 150  # of a 32-character text and its slot in a dictionary
-BYTES_A_SORTED_TURN: Final = 28  # what a snapshot holds of each turn beside the shared arrays
+BYTES_A_SORTED_TURN: Final = 60  # what a snapshot holds of each turn beside the shared arrays
 NOWHERE: Final = -1  # code of an id that no row has
+NEVER: Final = np.iinfo(np.int64).max  # later than any moment
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """From when to when T turns are to be found, in microseconds since 1970 UTC, `NEVER` if never.
+
+    Attributes:
+        ingested_at: When the store first kept each.
+        valid_until: From when on each is no longer true.
+        superseded_at: When the store learnt that, at the latest.
+        expires_at: From when on each is forgotten; never where it is pinned.
+    """
+
+    ingested_at: NDArray[np.int64]
+    valid_until: NDArray[np.int64]
+    superseded_at: NDArray[np.int64]
+    expires_at: NDArray[np.int64]
+
+    def __getitem__(self, turns: NDArray[np.int64]) -> Life:
+        """Return it of some of the turns, in their order."""
+        return Life(
+            self.ingested_at[turns],
+            self.valid_until[turns],
+            self.superseded_at[turns],
+            self.expires_at[turns],
+        )
+
+    @property
+    def ends(self) -> bool:
+        """Whether any turn ever ends."""
+        return bool((self.valid_until < NEVER).any() or (self.expires_at < NEVER).any())
+
+    def is_true(self, at: int, *, known_at: int | None = None) -> NDArray[np.bool_]:
+        """Return which turns are true at a moment, (T,).
+
+        Args:
+            at: The moment.
+            known_at: Only what the store had learnt by then counts; everything if None.
+        """
+        ended = self.valid_until <= at
+        return ~ended if known_at is None else ~(ended & (self.superseded_at <= known_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +88,7 @@ class Columns:
         event_time: Microseconds since 1970 UTC, (T,).
         speaker: Index into `speakers`, (T,).
         importance: NaN where the turn had none, (T,).
+        life: From when to when each turn is to be found, (T,).
         speakers: The name of each speaker, or the role of a nameless one.
         sessions: Codes of user, agent and session id of each session, (S, 3).
         ids: For user, agent and session the code of each id.
@@ -61,6 +105,7 @@ class Columns:
     event_time: NDArray[np.int64]
     speaker: NDArray[np.int32]
     importance: NDArray[np.float32]
+    life: Life
     speakers: tuple[str, ...]
     sessions: NDArray[np.int32]
     ids: tuple[dict[str | None, int], ...]
@@ -127,6 +172,9 @@ class ColumnsBuilder:
         self._ingested = _Growing(np.int64)
         self._speaker = _Growing(np.int32)
         self._importance = _Growing(np.float32)
+        self._valid = _Growing(np.int64)
+        self._superseded = _Growing(np.int64)
+        self._expires = _Growing(np.int64)
         self._sessions = _Growing(np.int32, len(SCOPE_FIELDS))
         self._turns: dict[str, int] = {}
         self._speakers: dict[str | None, int] = {}
@@ -168,6 +216,11 @@ class ColumnsBuilder:
         self._event.extend(integers(heads["event_time"]))
         self._ingested.extend(integers(heads["ingested_at"]))
         self._importance.extend(heads["importance"].to_numpy())  # a null becomes NaN
+        self._valid.extend(_or_never(heads["valid_until"]))
+        learnt = pc.coalesce(heads["superseded_at"], heads["ingested_at"])  # with it, if not later
+        self._superseded.extend(integers(learnt))
+        expires = _or_never(heads["expires_at"])
+        self._expires.extend(np.where(heads["pinned"].to_numpy(), NEVER, expires))
 
     def _sessions_of(self, heads: pa.Table) -> NDArray[np.int32]:
         """Return the code of each turn's session, making those that are new."""
@@ -189,6 +242,7 @@ class ColumnsBuilder:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         chunk_turn = place[self._turn.view()]
+        growing = (self._ingested, self._valid, self._superseded, self._expires)
         return Columns(
             row_ids=self._row_ids.view(),
             vectors=self._vectors.view(),
@@ -198,6 +252,7 @@ class ColumnsBuilder:
             event_time=event[order],
             speaker=self._speaker.view()[order],
             importance=self._importance.view()[order],
+            life=Life(*(one.view()[order] for one in growing)),
             speakers=tuple(name or "" for name in self._speakers),
             sessions=self._sessions.view(),
             ids=self._ids,
@@ -205,6 +260,11 @@ class ColumnsBuilder:
             version=version,
             nbytes=self.nbytes + chunk_turn.nbytes + BYTES_A_SORTED_TURN * len(order),
         )
+
+
+def _or_never(column: Any) -> NDArray[np.int64]:
+    filled: NDArray[np.int64] = pc.fill_null(column.cast(pa.int64()), NEVER).to_numpy()
+    return filled
 
 
 def _coded(column: Any, codes: dict[str | None, int]) -> NDArray[np.int32]:

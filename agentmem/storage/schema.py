@@ -8,6 +8,7 @@ LanceDB.
 from __future__ import annotations
 
 import json
+import operator
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -34,6 +35,7 @@ from agentmem.storage.rows import (
 from agentmem.types import Attachment, Turn
 
 __all__ = [
+    "LIFE",
     "SCHEMA_VERSION",
     "TURN_COLUMNS",
     "content_hash",
@@ -44,11 +46,13 @@ __all__ = [
     "turns_schema",
 ]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
+LIFE: Final = ("valid_until", "superseded_by", "superseded_at", "expires_at", "pinned")
+"""The columns that change after a turn was stored; on every chunk, as its scope is."""
 TURN_COLUMNS: Final = (
     *("id", "role", "content", "event_time", "ingested_at", "name", "user_id", "agent_id"),
-    *("session_id", "metadata", "attachments", "importance"),
+    *("session_id", "metadata", "attachments", "importance", *LIFE),
 )
 """The columns that make a turn; read them from rows with `chunk = 0`."""
 
@@ -74,6 +78,11 @@ def turns_schema(dimension: int) -> pa.Schema:
         pa.field("event_time", TIMES, nullable=False),
         pa.field("ingested_at", TIMES, nullable=False),
         pa.field("importance", pa.float64()),
+        pa.field("valid_until", TIMES),
+        pa.field("superseded_by", pa.string()),
+        pa.field("superseded_at", TIMES),
+        pa.field("expires_at", TIMES),
+        pa.field("pinned", pa.bool_(), nullable=False),
         pa.field("content_hash", pa.string(), nullable=False),
         *STAMPED,
         pa.field("vector", vector_type(dimension), nullable=False),
@@ -193,6 +202,7 @@ _OF_TURN: Final[Mapping[str, Callable[[Turn], Any]]] = {
     "event_time": lambda turn: turn.event_time,
     "ingested_at": lambda turn: turn.ingested_at,
     "importance": lambda turn: turn.importance,
+    **{name: operator.attrgetter(name) for name in LIFE},
     "content_hash": content_hash,
 }
 
@@ -214,12 +224,21 @@ def turn_from_row(row: Mapping[str, Any]) -> Turn:
         metadata=json.loads(metadata or "{}"),
         attachments=tuple(Attachment(**one) for one in json.loads(attachments or "[]")),
         importance=row["importance"],
+        valid_until=_moment(row["valid_until"]),
+        superseded_by=row["superseded_by"],
+        superseded_at=_moment(row["superseded_at"]),
+        expires_at=_moment(row["expires_at"]),
+        pinned=row["pinned"],
     )
 
 
 def turns_from_table(table: pa.Table) -> list[Turn]:
     """Return the turns of a table of rows with `chunk = 0` and at least `TURN_COLUMNS`."""
     return [turn_from_row(row) for row in table.to_pylist()]
+
+
+def _moment(stored: datetime | None) -> datetime | None:
+    return None if stored is None else _utc(stored)
 
 
 def _utc(moment: datetime) -> datetime:

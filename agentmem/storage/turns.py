@@ -13,7 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from agentmem.filters import Filter
+from agentmem.storage.arrow import strings
 from agentmem.storage.description import Generation
+from agentmem.storage.endings import Ending, change_rows, supersede_rows
 from agentmem.storage.gauges import Gauges
 from agentmem.storage.generations import Whole
 from agentmem.storage.guard import Guard
@@ -154,6 +156,43 @@ class Store(Reads):
         return replace_keyed(
             self._table, keys, rows=rows, row_key="chunk_key", action="replace turns"
         )
+
+    def supersede(self, key: str, *, ending: Ending, rev: int, rows: pa.Table) -> str | None:
+        """End a turn and store its successor; see `endings.supersede_rows`."""
+        return supersede_rows(
+            self._table,
+            key,
+            ending=ending,
+            rev=rev,
+            rows=rows,
+            dimension=self.passport.dimension,
+        )
+
+    def take_back(self, rows: pa.Table) -> None:
+        """Delete rows as they were written, unless they were written anew since.
+
+        Raises:
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The write failed; nothing was deleted.
+        """
+        if rows.num_rows:
+            rev = rows["rev"][0].as_py()
+            doomed = both(keys_sql(strings(rows["key"])), f"rev = {rev:d}")
+            self._table.commit(lambda table: table.delete(doomed), action="take back turns")
+
+    def change(
+        self, *, scope: Scope | AllScopes, where: Filter | None, ending: Ending, rev: int
+    ) -> None:
+        """Change until when turns are true and found, in one commit.
+
+        Raises:
+            ScopeRequired: The scope names nothing.
+            ConcurrentWrite: Others came first at every attempt.
+            StoreError: The write failed; nothing was changed.
+        """
+        selected = where_sql(scope, matching=where)
+        reached = selected if where is None else self._whole(selected)
+        change_rows(self._table, reached, ending=ending, rev=rev)
 
     def delete(
         self,

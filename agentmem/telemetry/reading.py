@@ -18,6 +18,7 @@ from agentmem.telemetry.spans import library_version
 from agentmem.types import (
     ALL,
     AllScopes,
+    Dates,
     Mode,
     Origin,
     Recall,
@@ -88,6 +89,9 @@ def record_of_recall(recall: Recall) -> SearchRecord:
         mode=recall.mode,
         since=asked.since,
         until=asked.until,
+        as_of=asked.as_of,
+        known_at=asked.known_at,
+        dates=asked.dates,
         filtered=asked.where is not None,
         where=asked.where,
         ranking=asked.ranking,
@@ -205,6 +209,9 @@ def _search(told: _Told, origin: Origin) -> SearchRecord:
         mode=told.need("agentmem.search.mode", _mode),
         since=told.get("agentmem.search.since", _moment),
         until=told.get("agentmem.search.until", _moment),
+        as_of=told.get("agentmem.search.as_of", _moment),
+        known_at=told.get("agentmem.search.known_at", _moment),
+        dates=told.get("agentmem.search.dates", _dates) or "hint",
         filtered=told.need("agentmem.filtered", _flag),
         where=told.content("agentmem.filter", json.loads),
         ranking=told.need("agentmem.ranking.config", json.loads),
@@ -276,6 +283,12 @@ def _mode(value: Any) -> Mode:
     if value not in get_args(Mode):
         raise InvalidInput(shown(value))
     return cast("Mode", value)
+
+
+def _dates(value: Any) -> Dates:
+    if value not in get_args(Dates):
+        raise InvalidInput(shown(value))
+    return cast("Dates", value)
 
 
 def _flag(value: Any) -> bool:

@@ -36,7 +36,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "all": (*OPERATIONS, *PHASES),
     "operations": tuple(OPERATIONS),
     "phases": tuple(PHASES),
-    "memory": ("search_memory", "create_memory", "upsert_memory", "delete_memory"),
+    "memory": ("search_memory", "create_memory", "upsert_memory", "update_memory", "delete_memory"),
     "router": tuple(name for name in OPERATIONS if name.startswith("agentmem.router.")),
     "drifts": tuple(name for name in PHASES if name.startswith("drift.")),
     "catalogue": ("agentmem.router.register", "agentmem.router.sync", "agentmem.router.remove"),

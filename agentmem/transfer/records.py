@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import astuple
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -58,6 +59,11 @@ def turn_record(turn: Turn) -> dict[str, Any]:
         "created_at": turn.event_time.isoformat(),
         "ingested_at": turn.ingested_at.isoformat(),
         "importance": turn.importance,
+        "valid_until": _iso(turn.valid_until),
+        "superseded_by": turn.superseded_by,
+        "superseded_at": _iso(turn.superseded_at),
+        "expires_at": _iso(turn.expires_at),
+        "pinned": turn.pinned or None,
         "metadata": dict(turn.metadata) or None,
         "attachments": [
             {"type": one.type, "url": one.url, "caption": one.caption} for one in turn.attachments
@@ -65,6 +71,10 @@ def turn_record(turn: Turn) -> dict[str, Any]:
         or None,
     }
     return {key: value for key, value in record.items() if value is not None}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def derived_id(source: str, *, position: int, scope: Scope) -> str:

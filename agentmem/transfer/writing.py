@@ -30,7 +30,9 @@ __all__ = ["VectorsOf", "write_turns"]
 VectorsOf: TypeAlias = Callable[[Sequence[Turn]], Sequence[NDArray[np.float32]]]
 """Gives, for each turn, the vectors of its chunks: shape (chunks, dimension)."""
 
-TIMES: Final = ("created_at", "ingested_at")  # text in JSON, and timestamps in Parquet
+TIMES: Final = (  # text in JSON, and timestamps in Parquet
+    *("created_at", "ingested_at", "valid_until", "superseded_at", "expires_at"),
+)
 
 _Write: TypeAlias = Callable[[list[dict[str, Any]]], None]
 
@@ -137,7 +139,9 @@ def _parquet_writer(file: IO[bytes]) -> Iterator[_Write]:
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record as Parquet holds it: real times, and metadata as JSON text."""
-    times = {key: datetime.fromisoformat(record[key]) for key in TIMES}
+    times: dict[str, Any] = {
+        key: datetime.fromisoformat(record[key]) for key in TIMES if key in record
+    }
     metadata = record.get("metadata")
     text = None if metadata is None else json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     return {**record, **times, "metadata": text}
@@ -147,11 +151,15 @@ def _schema() -> pa.Schema:
     import pyarrow as pa
 
     attachment = pa.struct([pa.field(name, pa.string()) for name in ("type", "url", "caption")])
-    texts = ("id", "role", "content", "name", "user_id", "agent_id", "session_id", "metadata")
+    texts = (
+        *("id", "role", "content", "name", "user_id", "agent_id", "session_id", "metadata"),
+        "superseded_by",
+    )
     columns: dict[str, pa.DataType] = {
         **dict.fromkeys(texts, pa.string()),
         **dict.fromkeys(TIMES, pa.timestamp("us", tz="UTC")),
         "importance": pa.float64(),
+        "pinned": pa.bool_(),
         "attachments": pa.list_(attachment),
         VECTORS: pa.list_(pa.list_(pa.float32())),
     }

@@ -23,6 +23,7 @@ from agentmem.types.memory import (
     AllScopes,
     Attachment,
     Context,
+    Dates,
     Deletion,
     Dropped,
     Evidence,
@@ -30,7 +31,6 @@ from agentmem.types.memory import (
     ImportReport,
     Kind,
     Mode,
-    Passport,
     Recall,
     Role,
     Scope,
@@ -38,6 +38,7 @@ from agentmem.types.memory import (
     Session,
     StoreStats,
     Turn,
+    Update,
 )
 from agentmem.types.migration import (
     FINISHED,
@@ -48,6 +49,7 @@ from agentmem.types.migration import (
     MigrationStatus,
     Poisoned,
 )
+from agentmem.types.passport import Passport
 from agentmem.types.records import (
     Cause,
     Change,
@@ -88,6 +90,7 @@ __all__ = [
     "Collision",
     "Confusion",
     "Context",
+    "Dates",
     "Deletion",
     "DriftCheck",
     "DriftEvent",
@@ -140,5 +143,6 @@ __all__ = [
     "ToolMatch",
     "ToolSource",
     "Turn",
+    "Update",
     "Verdict",
 ]

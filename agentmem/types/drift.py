@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from agentmem.types.memory import Passport
 from agentmem.types.migration import Held, Poisoned
+from agentmem.types.passport import Passport
 
 __all__ = [
     "DriftCheck",

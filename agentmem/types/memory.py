@@ -1,4 +1,4 @@
-"""The words of memory: turns, recalls, contexts, and whose vectors they rest on.
+"""The words of memory: turns, recalls, contexts.
 
 Frozen dataclasses with slots, made only for what leaves a pipeline (the final k hits, one
 context), never for candidates. They know nothing of storage, models or telemetry.
@@ -6,13 +6,13 @@ context), never for candidates. They know nothing of storage, models or telemetr
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias, overload
+
+from agentmem.types.passport import Passport
 
 __all__ = [
     "ALL",
@@ -20,6 +20,7 @@ __all__ = [
     "AllScopes",
     "Attachment",
     "Context",
+    "Dates",
     "Deletion",
     "Dropped",
     "Evidence",
@@ -27,7 +28,6 @@ __all__ = [
     "ImportReport",
     "Kind",
     "Mode",
-    "Passport",
     "Recall",
     "Role",
     "Scope",
@@ -35,14 +35,15 @@ __all__ = [
     "Session",
     "StoreStats",
     "Turn",
+    "Update",
 ]
 
 Role: TypeAlias = Literal["user", "assistant", "system", "developer", "tool"]
 Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 Kind: TypeAlias = Literal["query", "document"]
+Dates: TypeAlias = Literal["hint", "filter", "ignore"]
 
 FIRST_GENERATION: Final = 1
-PASSPORT_VERSION: Final = 1  # raised when a field is added that tells spaces apart
 
 
 class AllScopes(Enum):
@@ -96,6 +97,11 @@ class Turn:
         metadata: JSON values given with the message.
         attachments: Images and the like shared with the message.
         importance: From 0 to 1 where the message had one; only used by a search that asks for it.
+        valid_until: From when on what it says is no longer true; None while it is.
+        superseded_by: Id of the turn that corrected it.
+        superseded_at: When the store learnt that it is no longer true.
+        expires_at: From when on it is forgotten: not found, and deleted by maintenance.
+        pinned: Whether neither `expires_at` nor a retention policy removes it.
     """
 
     id: str
@@ -110,73 +116,25 @@ class Turn:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     importance: float | None = None
+    valid_until: datetime | None = None
+    superseded_by: str | None = None
+    superseded_at: datetime | None = None
+    expires_at: datetime | None = None
+    pinned: bool = False
 
     @property
     def speaker(self) -> str:
         """The name where there is one, else the role."""
         return self.name or self.role
 
+    def is_expired(self, at: datetime) -> bool:
+        """Return whether it is forgotten by its date, at a moment."""
+        return self.expires_at is not None and not self.pinned and self.expires_at <= at
+
     @property
     def scope(self) -> Scope:
         """The full scope this turn lies in."""
         return Scope(self.user_id, self.agent_id, self.session_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Passport:
-    """The identity of an embedding space: two vectors compare only under equal passports.
-
-    Attributes:
-        provider: Library or service, such as `sentence-transformers`.
-        model: Name as the provider knows it, never a path of one machine.
-        revision: Revision or commit that was asked for; `None` if unpinned.
-        weights: SHA-256 of the weights, where they can be read.
-        tokenizer: SHA-256 of the tokenizer, where it can be read.
-        dimension: Components of a vector.
-        window: Longest input in tokens; longer texts are split, never cut.
-        pooling: How token vectors become one.
-        normalized: Whether vectors have unit length.
-        query_prompt: Text put before a query.
-        document_prompt: Text put before a document.
-        precision: Number format of the vectors.
-        text_format: How a turn becomes the text that is embedded.
-        chunker: How a text longer than the window is split.
-        full_dimension: Components the model itself gives, where only the first of them are kept
-            (Matryoshka models); None where all are.
-        version: Of this list of fields.
-    """
-
-    provider: str
-    model: str
-    dimension: int
-    revision: str | None = None
-    weights: str | None = None
-    tokenizer: str | None = None
-    window: int | None = None
-    pooling: str = "mean"
-    normalized: bool = True
-    query_prompt: str = ""
-    document_prompt: str = ""
-    precision: str = "float32"
-    text_format: str = "speaker-caption-v1"
-    chunker: str = "overlap-v1"
-    full_dimension: int | None = None
-    version: int = PASSPORT_VERSION
-
-    @property
-    def id(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 over the canonical JSON of all fields."""
-        canonical = json.dumps(self._fields(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-    def differences(self, other: Passport) -> dict[str, tuple[Any, Any]]:
-        """Fields that differ, each with (this one's, the other's) value."""
-        mine, theirs = self._fields(), other._fields()
-        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
-
-    def _fields(self) -> dict[str, Any]:
-        """Every field, by name; every retrieval asks for `id`, and `asdict` takes twice as long."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +184,9 @@ class SearchAsked:
         where: The filter in its JSON form.
         reranker: Class of the reranker; None without.
         store: The folder or address, as it was given to `open`.
+        as_of: The moment whose truth was asked for; None for that of `at`.
+        known_at: The moment until which what the store learnt counts; None for all of it.
+        dates: What the dates that the question names were used for.
     """
 
     k: int
@@ -236,6 +197,9 @@ class SearchAsked:
     where: Mapping[str, Any] | None = None
     reranker: str | None = None
     store: str = ""
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+    dates: Dates = "hint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +319,15 @@ class ImportReport:
     rejected: int
     resumed_at: int
     rejects_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What an update did, or would do: how many turns, and which ids were not there."""
+
+    turns: int
+    missing: tuple[str, ...]
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)

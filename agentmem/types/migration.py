@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
-from agentmem.types.memory import Passport
+from agentmem.types.passport import Passport
 
 __all__ = [
     "FINISHED",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from agentmem.types.memory import FIRST_GENERATION, AllScopes, Mode, Recall, Scope, Turn
+from agentmem.types.memory import FIRST_GENERATION, AllScopes, Dates, Mode, Recall, Scope, Turn
 from agentmem.types.tools import Selection, Tool
 
 __all__ = [
@@ -93,6 +93,9 @@ class SearchRecord:
         mode: Which legs were searched.
         since: Only turns said then or later; likewise `until`.
         until: See `since`.
+        as_of: The moment whose truth was asked for; None for that of `asked_at`.
+        known_at: The moment until which what the store learnt counts; None for all of it.
+        dates: What the dates that the question names were used for.
         filtered: Whether a filter narrowed the search.
         where: That filter in its JSON form; None where content was not recorded.
         ranking: Every weight, by name.
@@ -127,6 +130,9 @@ class SearchRecord:
     hits: tuple[Scored, ...]
     origin: Origin
     generation: int = FIRST_GENERATION
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+    dates: Dates = "hint"
 
     @property
     def lacks(self) -> tuple[str, ...]:

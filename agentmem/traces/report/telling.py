@@ -264,6 +264,8 @@ def _of_search(record: SearchRecord) -> dict[str, str | None]:
         "asked for": f"{record.k:,} of {record.candidates:,} turns in sight, {record.mode}",
         "since": _moment(record.since),
         "until": _moment(record.until),
+        "as of": _moment(record.as_of),
+        "known at": _moment(record.known_at),
         "reranker": record.reranker,
         "version of turns": str(record.table_version),
     }

@@ -6,34 +6,29 @@ embedded before anything is written, so a bad message or a failing model leaves 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
-from typing import Final, Literal, TypeAlias
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import uuid_utils
-from numpy.typing import NDArray
 
-from agentmem.analysis import stored_terms
-from agentmem.checks import EPOCH
 from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
-from agentmem.messages import embedding_text, gathered, is_undated, to_turns
+from agentmem.ingest.clock import Clock
+from agentmem.ingest.rows import pieces_of, rows_of
+from agentmem.messages import gathered, is_undated, to_turns
 from agentmem.protocols import Embedder
 from agentmem.storage.rows import Stamps
-from agentmem.storage.schema import turn_key, turn_rows
+from agentmem.storage.schema import LIFE, turn_key
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_turns
 from agentmem.types import Scope, Turn
 
-__all__ = ["Added", "Clock", "OnConflict", "Writer", "pieces_of", "rows_of"]
+__all__ = ["Added", "OnConflict", "Writer"]
 
 OnConflict: TypeAlias = Literal["error", "replace"]
-MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Added:
@@ -52,26 +47,6 @@ class Added:
         return [turn.id for turn in self.turns]
 
 
-class Clock:
-    """The present, never the same twice: ingestion times order what is written within a process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = EPOCH
-
-    def reserve(self, size: int) -> datetime:
-        """Return a moment such that it and the `size` microseconds after it are the caller's."""
-        with self._lock:
-            start = max(datetime.now(timezone.utc), self._last + MICROSECOND)
-            self._last = start + size * MICROSECOND
-        return start
-
-    @staticmethod
-    def now() -> int:
-        """Return the present in microseconds since 1970 UTC."""
-        return (datetime.now(timezone.utc) - EPOCH) // MICROSECOND
-
-
 class Writer:
     """Writes turns into one store.
 
@@ -88,7 +63,14 @@ class Writer:
         self._clock = clock
         self._tracing = tracing
 
-    def add(self, messages: object, *, scope: Scope, on_conflict: OnConflict = "error") -> Added:
+    def add(
+        self,
+        messages: object,
+        *,
+        scope: Scope,
+        on_conflict: OnConflict = "error",
+        ttl: timedelta | None = None,
+    ) -> Added:
         """Store messages in one commit.
 
         Args:
@@ -96,6 +78,7 @@ class Writer:
                 write the same in another generation.
             scope: Whose they are.
             on_conflict: What to do with an id that is taken by another content.
+            ttl: How long turns are kept that do not say until when; for ever if None.
 
         Raises:
             InvalidInput: A message cannot be stored, or an id is taken by another content.
@@ -111,7 +94,7 @@ class Writer:
             scope=scope,
         ) as current:
             with current.phase("read"):
-                turns, made = self._read(messages, scope)
+                turns, made = self._read(messages, scope, ttl=ttl)
                 current.set(_given(turns))
                 fresh, taken = self._sorted(turns, made, on_conflict=on_conflict)
             stored = self._write(fresh, taken, made, on_conflict=on_conflict, current=current)
@@ -119,7 +102,30 @@ class Writer:
             current.describe(lambda: of_turns([*fresh.values(), *taken.values()], current.content))
         return Added(turns, stored=stored)
 
-    def _read(self, messages: object, scope: Scope) -> tuple[list[Turn], set[str]]:
+    def read_one(self, message: object, *, like: Turn) -> Turn:
+        """Return one message as the turn that corrects another, in its session unless it says so.
+
+        Raises:
+            InvalidInput: It is no single message, or cannot be stored.
+        """
+        turns, _ = self._read([message], Scope(like.user_id, like.agent_id))
+        only = turns[0]
+        return only if only.session_id else replace(only, session_id=like.session_id)
+
+    def rows_if_new(self, turn: Turn, *, current: Current) -> pa.Table:
+        """Return the rows of a turn; none where the very same is stored already.
+
+        Raises:
+            InvalidInput: Its id is taken by another content.
+            EmbeddingFailed: The model gave no usable vectors.
+        """
+        fresh, taken = self._sorted([turn], set(), on_conflict="error")
+        rows = self._rows([turn], current)
+        return rows if fresh or taken else rows.slice(0, 0)
+
+    def _read(
+        self, messages: object, scope: Scope, *, ttl: timedelta | None = None
+    ) -> tuple[list[Turn], set[str]]:
         """Return the turns, and which ids were made here and so cannot be taken."""
         if isinstance(messages, Added):
             return messages.turns, set()
@@ -131,7 +137,8 @@ class Writer:
             return identity
 
         now = self._clock.reserve(len(messages) if isinstance(messages, list) else 1)
-        return to_turns(messages, scope=scope, now=now, new_id=new_id), made
+        turns = to_turns(messages, scope=scope, now=now, new_id=new_id)
+        return [_ending(turn, ttl) for turn in turns], made
 
     def _sorted(
         self,
@@ -147,7 +154,10 @@ class Writer:
         }
         known = {key: turn for key, turn in by_key.items() if turn.id not in made}
         stored = self._store.turns_by_key(list(known)) if known else {}
-        fresh = {key: turn for key, turn in by_key.items() if key not in stored}
+        now = self._clock.present()
+        expired = {key: known[key] for key, turn in stored.items() if turn.is_expired(now)}
+        stored = {key: turn for key, turn in stored.items() if key not in expired}
+        fresh = {k: turn for k, turn in by_key.items() if k not in stored and k not in expired}
         changed = {key: known[key] for key in stored if not _same(known[key], stored[key])}
         moved = next(
             (key for key in changed if stored[key].session_id != known[key].session_id), None
@@ -156,7 +166,8 @@ class Writer:
             raise _elsewhere(known[moved], rest=rest)
         if changed and on_conflict == "error":
             raise _taken(next(iter(changed.values())), len(changed), rest=rest)
-        return fresh, {key: _instead(turn, stored[key]) for key, turn in changed.items()}
+        instead = {key: _instead(turn, stored[key]) for key, turn in changed.items()}
+        return fresh, expired | instead
 
     def _write(
         self,
@@ -200,25 +211,10 @@ class Writer:
         return rows_of(turns, pieces=pieces, vectors=vectors, stamps=stamps)
 
 
-def pieces_of(turns: Sequence[Turn], *, embedder: Embedder) -> tuple[list[list[str]], list[str]]:
-    """Return the pieces of each turn without prefix, and flat what is embedded of them."""
-    texts = [embedding_text(turn) for turn in turns]
-    prefixes = [prefix for prefix, _ in texts]
-    pieces = embedder.split([body for _, body in texts], prefixes=prefixes)
-    whole = zip(prefixes, pieces, strict=True)
-    return pieces, [prefix + piece for prefix, parts in whole for piece in parts]
-
-
-def rows_of(
-    turns: Sequence[Turn],
-    *,
-    pieces: Sequence[Sequence[str]],
-    vectors: NDArray[np.float32],
-    stamps: Stamps,
-) -> pa.Table:
-    """Return the rows of turns, with the terms of their pieces; see `schema.turn_rows`."""
-    lexemes = [stored_terms(piece) for parts in pieces for piece in parts]
-    return turn_rows(turns, pieces=pieces, lexemes=lexemes, vectors=vectors, stamps=stamps)
+def _ending(turn: Turn, ttl: timedelta | None) -> Turn:
+    if ttl is None or turn.expires_at is not None:
+        return turn
+    return replace(turn, expires_at=turn.ingested_at + ttl)
 
 
 def _given(turns: list[Turn]) -> Attributes:
@@ -231,18 +227,24 @@ def _same(given: Turn, stored: Turn) -> bool:
     """Whether a turn that comes again says what is stored.
 
     The session is part of it; the time of ingestion is not, nor the time of an undated message,
-    which is the time of ingestion.
+    which is the time of ingestion, nor how long it is to be found, which others may have changed.
     """
-    return _instead(given, stored) == stored
+    return replace(_instead(given, stored), **_life(stored)) == stored
 
 
 def _instead(given: Turn, stored: Turn) -> Turn:
     """The turn that takes a stored one's place, and with it its time of ingestion.
 
-    An undated message was said when it was stored, so it takes that time from it as well.
+    An undated message was said when it was stored, so it takes that time from it as well; and
+    where it says nothing of how long it is to be found, that of the stored one stays.
     """
     said_at = stored.event_time if is_undated(given) else given.event_time
-    return replace(given, event_time=said_at, ingested_at=stored.ingested_at)
+    life = _life(stored) | {name: one for name, one in _life(given).items() if one}
+    return replace(given, event_time=said_at, ingested_at=stored.ingested_at, **life)
+
+
+def _life(turn: Turn) -> dict[str, Any]:
+    return {name: getattr(turn, name) for name in LIFE}
 
 
 def _taken(turn: Turn, count: int, *, rest: str) -> InvalidInput:
