@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backends test-crash test-scale check format bench eval clean
+.PHONY: help demo test test-backends test-crash test-scale soak check format bench eval clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,14 @@ test: $(VENV)/.installed-dev ## Run the tests (ARGS="-k filters" narrows them)
 test-backends: $(VENV)/.installed-dev $(BACKENDS)/.installed ## Start Phoenix and MLflow, and test what they show
 	AGENTMEM_BACKENDS=$(BACKENDS) $(BIN)/python -m pytest tests/backends $(ARGS)
 
-test-crash: $(VENV)/.installed-dev ## Kill migrations and writers at random points, and look for what was lost
+test-crash: $(VENV)/.installed-dev ## Kill processes at random points, and look for what was lost
 	$(BIN)/python -m pytest tests/crash $(ARGS)
 
 test-scale: $(VENV)/.installed-ray $(SCALE)/.installed ## Test stores on S3 and migrations on Ray, both started here
 	AGENTMEM_SCALE=$(SCALE) AWS_EC2_METADATA_DISABLED=true $(BIN)/python -m pytest tests/scale $(ARGS)
+
+soak: $(VENV)/.installed-dev ## Run writers, readers and maintenance for 20 minutes, and look at memory and disk
+	$(BIN)/python -m pytest tests/soak -s $(ARGS)
 
 check: $(VENV)/.installed-dev ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -73,16 +73,23 @@ def living(at: datetime) -> Filter:
     return (ends == None) | (field("pinned") == True) | (ends > at)  # noqa: E711, E712
 
 
+def _present() -> datetime:
+    return datetime.now(timezone.utc)
+
+
 class Administrator:
     """Reads and deletes the turns of one store, without ranking them."""
 
-    def __init__(self, store: Store, *, tracing: Tracing) -> None:
+    def __init__(
+        self, store: Store, *, tracing: Tracing, present: Callable[[], datetime] = _present
+    ) -> None:
         self._store = store
         self._tracing = tracing
+        self._present = present
 
     @property
     def _living(self) -> Filter:
-        return living(datetime.now(timezone.utc))
+        return living(self._present())
 
     def get(self, turn_id: str, *, scope: Scope | AllScopes) -> Turn:
         """Return one turn.
@@ -211,7 +218,7 @@ class Administrator:
 
 def _rows(value: object, *, what: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidInput(f"{what}={value!r}: pass a whole number, {least} or more.")
+        raise InvalidInput(f"{what}={shown(value)}: pass a whole number, {least} or more.")
     return min(value, MOST_ROWS)
 
 

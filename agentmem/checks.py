@@ -48,7 +48,10 @@ ISO_START: Final = re.compile(r"\d{4}-\d{2}-\d{2}")  # keeps pydantic from readi
 
 def shown(value: object) -> str:
     """Return a value's repr, short enough for an error message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"{type(value).__name__} nested without end"
     return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
 
 

@@ -10,10 +10,12 @@ AgentmemError
 ├── EmbeddingFailed (RuntimeError)    the model could not be loaded, or gave unusable vectors
 ├── MigrationFailed (RuntimeError)    a gate did not hold; the store serves as before
 ├── WritesBlocked (RuntimeError)      the model drifted, and the policy is to write nothing
+├── GuardFailed (RuntimeError)        a before_store hook failed, so nothing was stored
 └── StoreError (OSError)              the folder or bucket could not be read or written
     ├── StoreNotFound (FileNotFoundError)   there is no store at that path
     ├── SchemaTooNew                        written by a newer agentmem
     ├── VersionGone (LookupError)           that version of a table is no longer kept
+    ├── FilesMissing                        files that a version needs are not there
     └── ConcurrentWrite                     other writers kept winning; the write was not made
 """
 
@@ -30,6 +32,8 @@ __all__ = [
     "DuplicateTool",
     "EmbedderMismatch",
     "EmbeddingFailed",
+    "FilesMissing",
+    "GuardFailed",
     "InvalidInput",
     "MigrationFailed",
     "MissingDependency",
@@ -160,6 +164,18 @@ class MigrationFailed(AgentmemError, RuntimeError):
         self.gates = gates
 
 
+class GuardFailed(AgentmemError, RuntimeError):
+    """What looks at messages before they are stored failed, so nothing was stored.
+
+    Attributes:
+        hook: Name of the hook.
+    """
+
+    def __init__(self, message: str, *, hook: str) -> None:
+        super().__init__(message)
+        self.hook = hook
+
+
 class StoreError(AgentmemError, OSError):
     """The store could not be read or written."""
 
@@ -195,6 +211,10 @@ class VersionGone(StoreError, LookupError):
     def __init__(self, message: str, *, version: int) -> None:
         super().__init__(message)
         self.version = version
+
+
+class FilesMissing(StoreError):
+    """Files that a version of a table needs are not there: it was dropped, or they were deleted."""
 
 
 class ConcurrentWrite(StoreError):

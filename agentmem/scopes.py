@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agentmem.checks import check_scope
+from agentmem.checks import check_scope, shown
 from agentmem.errors import InvalidInput, ScopeRequired
 from agentmem.types import ALL, AllScopes, Scope
 
@@ -53,7 +53,7 @@ class Bound:
                 )
             return ALL
         if scope is not None and not isinstance(scope, Scope):
-            raise InvalidInput(f"scope={scope!r}: pass a Scope, or ALL to act on everyone.")
+            raise InvalidInput(f"scope={shown(scope)}: pass a Scope, or ALL to act on everyone.")
         return self.naming(given if scope is None else scope)
 
     def naming(self, given: Scope) -> Scope:

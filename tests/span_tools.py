@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from agentmem.telemetry.conventions import OPERATIONS, PHASES, SpanSpec
 from agentmem.telemetry.table import attribute_of, attributes
 from agentmem.testing import HashEmbedder
 from agentmem.tokens import CallableCounter
-from agentmem.types import Kind
+from agentmem.types import Kind, Turn
 
 MARK = "qzx7"  # of what is private; letters and a digit, so that no analysis cuts it
 WIDE = 512  # components of hashed words, so that few words collide
@@ -359,8 +359,31 @@ def _write(lab: Lab) -> None:
     changed = lab.message("changed", id="t1")
     owner: dict[str, Any] = {"user_id": "ada", "agent_id": "guide", "session_id": "s1"}
     memory.add(changed, on_conflict="replace", **owner)
+    memory.supersede("t1", lab.message("corrected", id="t2"), **owner)
+    memory.update("t2", **owner, pinned=True)
+    forgotten = lab.message("forgotten for good", id="f1")
+    memory.add(forgotten, user_id="ada")
+    memory.forget("f1", user_id="ada", reason=lab.private("reason"), progress=False)
+    memory.add(forgotten, user_id="ada")
     with scope_baggage(user_id="bob", agent_id="guide", session_id="s9"):
         memory.add(lab.private("nobody's"))
+
+
+def _guard(lab: Lab) -> None:
+    """Let guards redact, refuse and recognise; what they see is private as well."""
+
+    def hook(turn: Turn) -> Turn | None:
+        if turn.name == "refused":
+            return None
+        return replace(turn, content="masked") if turn.name == "changed" else turn
+
+    with Memory.open(lab.folder / "guarded.mem", before_store=[hook], **lab.options) as memory:
+        for name in ("refused", "changed", "plain"):
+            memory.add(lab.message(name, name=name), user_id="ada")
+        handed = memory.context(lab.private("plain"), user_id="ada", max_tokens=500)
+        memory.add({"role": "tool", "content": handed.text}, user_id="ada")
+        with suppress(AgentmemError):
+            memory.add(lab.message("broken", name="x" * 1_000), user_id="ada")
 
 
 def _import(lab: Lab) -> None:
@@ -384,6 +407,8 @@ def _read(lab: Lab) -> None:
     where = {"metadata.topic": lab.private("topic")}
     memory.search(query, user_id="ada", **times, where=where)
     memory.search(query, user_id="ada", where={"content": {"contains": lab.private("absent")}})
+    then = "2030-01-01T00:00Z"
+    memory.search(query, user_id="ada", as_of=then, known_at=then, now=then, dates="filter")
     memory.search(query, scope=ALL)
     memory.search(query, user_id="nobody")
     memory.scoped(user_id="ada", agent_id="guide").search(query, session_id="s1")
@@ -412,6 +437,7 @@ def _fail_to_write(lab: Lab) -> None:
     owner: dict[str, Any] = {"user_id": "ada", "agent_id": "guide", "session_id": "s1"}
     lab.refused(lambda: memory.add(taken, **owner))
     lab.refused(lambda: memory.add(taken, user_id="ada", agent_id="guide", session_id="s2"))
+    lab.refused(lambda: memory.supersede(lab.private("none"), lab.private("x"), user_id="ada"))
     lab.refused(lambda: memory.add({"role": lab.private("role"), "content": "x"}, user_id="ada"))
     lab.refused(lambda: memory.add({**taken, lab.private("field"): 1}, user_id="ada"))
     lab.embedder.broken = True
@@ -564,6 +590,7 @@ def _fail_to_store(lab: Lab) -> None:
 
 GROUPS: tuple[Callable[[Lab], None], ...] = (
     _write,
+    _guard,
     _import,
     _read,
     _fail_to_read,

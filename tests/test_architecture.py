@@ -26,7 +26,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("ranking", "statistics"),
     ("embedding", "analysis", "tokens", "reranking", "transfer", "traces", "driftreport"),
     ("storage",),
-    ("ingest", "retrieval", "administration", "routing", "replay", "migration", "monitoring"),
+    (
+        *("ingest", "retrieval", "administration", "routing", "replay", "migration", "monitoring"),
+        *("forgetting", "guards", "maintenance", "backup"),
+    ),
     ("memory", "router"),
     ("evaluation", "cli", "testing"),
 )
@@ -43,6 +46,10 @@ SIBLINGS = {
     ("migration", "ingest"): "turns are embedded anew as they were written",
     ("migration", "routing"): "and so are tools",
     ("migration", "retrieval"): "the same questions are asked of both generations",
+    ("maintenance", "administration"): "what has expired is deleted as `delete` does it",
+    ("maintenance", "ingest"): "a sample is embedded anew as it was written",
+    ("maintenance", "migration"): "a seal is dead if the process that migrates is",
+    ("maintenance", "routing"): "a calibration holds for one catalogue",
     ("cli", "evaluation"): "`agentmem eval` is the evaluation's command line",
 }
 OWNERS = {  # only this room may import that library, so that its traps are met in one place
@@ -89,6 +96,7 @@ HELP_CPU_SECONDS = 0.5  # a person waits for it
 
 PUBLIC_NAMES = {
     *("ALL", "AgentmemError", "Attachment", "CachedEmbedder", "ConcurrentWrite", "Context"),
+    *("FilesMissing", "GuardFailed", "Receipt", "RetentionPolicy"),
     *("DriftEvent", "DriftReport", "HttpEmbedder", "Labelled", "Migration", "MigrationFailed"),
     *("MigrationPlan", "MigrationStatus", "WritesBlocked"),
     *("CrossEncoderReranker", "DuplicateTool", "EmbedderMismatch", "EmbeddingFailed", "Filter"),

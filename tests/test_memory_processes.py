@@ -36,7 +36,8 @@ def test_threads_share_one_memory(tmp_path: Path) -> None:
     with open_hashed(tmp_path) as memory:
 
         def talk(thread: int) -> list[str]:
-            mine, new = memory.scoped(session_id=f"s{thread}"), []
+            mine = memory.scoped(session_id=f"s{thread}")
+            new: list[str] = []
             for n in range(10):
                 text = f"word{thread}x{n} of the harbour"
                 new += mine.add(say(text), user_id="ada")

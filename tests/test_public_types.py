@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from agentmem import ALL, Context, Hit, Memory, Recall, Tool, ToolRouter, Turn, field
     from agentmem.filters import And, Comparison
     from agentmem.types import CatalogueChange, Deletion, ImportReport, Session, StoreStats
+    from agentmem.types.guards import AddedIds
 
     def public(memory: Memory) -> None:
         assert_type(Memory.open("ada.mem"), Memory)
         assert_type(memory.scoped(user_id="ada"), Memory)
-        assert_type(memory.add("hello", user_id="ada"), list[str])
+        assert_type(memory.add("hello", user_id="ada"), AddedIds)
         assert_type(memory.import_turns("turns.jsonl"), ImportReport)
         assert_type(memory.export("turns.parquet", scope=ALL), int)
         recall = memory.search("where?", user_id="ada")

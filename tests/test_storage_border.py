@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from agentmem.errors import ConcurrentWrite, InvalidInput, StoreError
+from agentmem.errors import ConcurrentWrite, FilesMissing, InvalidInput, StoreError
 from agentmem.storage import border
 from agentmem.storage.border import commit, store_errors
 
@@ -37,8 +37,8 @@ def os_error(code: int) -> OSError:
             StoreError,
             "write access",
         ),
-        (RuntimeError(LOST), StoreError, "files of the store are missing"),
-        (ValueError("Table 'turns_g1' was not found"), StoreError, "backup"),
+        (RuntimeError(LOST), FilesMissing, "files of the store are missing"),
+        (ValueError("Table 'turns_g1' was not found"), FilesMissing, "backup"),
         (RuntimeError(CONFLICT), ConcurrentWrite, "call again"),
         (
             RuntimeError("lance error: something new\nbacktrace"),

@@ -165,6 +165,8 @@ def test_only_the_attributes_of_the_table_are_used(
     tmp_path: Path, memory: Memory, reader: InMemoryMetricReader
 ) -> None:
     use(memory)
+    handed = memory.context("What is the cat called?", user_id="ada", max_tokens=200).text
+    memory.add({"role": "tool", "content": handed}, user_id="ada")
     with open_router(tmp_path / "tools.mem") as router:
         router.register(TOOLS)
         router.select("zzz qqq xxx")

@@ -37,7 +37,8 @@ NEWER_GEN_AI = {
     "gen_ai.memory.store.id",
     "gen_ai.retrieval.top_k",
 }
-NEWER_OPERATIONS = {"create_memory", "delete_memory", "search_memory", "upsert_memory"}
+NEWER_OPERATIONS = {"create_memory", "delete_memory", "search_memory", "update_memory"}
+NEWER_OPERATIONS |= {"upsert_memory"}
 OF_NEITHER = {"gen_ai.span.kind"}  # what traceAI and LoongSuite read in place of OpenInference's
 
 

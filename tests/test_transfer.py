@@ -24,7 +24,14 @@ from hypothesis import strategies as st
 
 from agentmem.errors import InvalidInput, StoreError
 from agentmem.messages import to_turns
-from agentmem.transfer import derived_id, import_records, read_records, turn_record, write_turns
+from agentmem.transfer import (
+    Written,
+    derived_id,
+    import_records,
+    read_records,
+    turn_record,
+    write_turns,
+)
 from agentmem.transfer.reading import MAX_LINE_BYTES
 from agentmem.types import Attachment, Scope, Turn
 
@@ -58,7 +65,7 @@ class Shelf:
         self._scope = scope or Scope()
         self._clock = itertools.count()
 
-    def write(self, messages: list[dict[str, Any]]) -> tuple[int, int]:
+    def write(self, messages: list[dict[str, Any]]) -> Written:
         """Store a batch, all or nothing."""
         self.batches.append(len(messages))
         now = NOW + timedelta(seconds=next(self._clock))
@@ -68,7 +75,7 @@ class Shelf:
         for turn in turns:
             self.turns.setdefault((turn.user_id, turn.agent_id, turn.id), turn)
         stored = len(self.turns) - before
-        return stored, len(turns) - stored
+        return Written(stored, len(turns) - stored)
 
     @property
     def contents(self) -> list[str]:
@@ -320,7 +327,7 @@ def test_derived_ids_differ_by_file_by_line_and_by_scope() -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from agentmem.transfer import import_records
+from agentmem.transfer import Written, import_records
 
 done = 0
 
@@ -332,7 +339,7 @@ def write(messages):
         done += 1
         if done == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-    return len(messages), 0
+    return Written(len(messages), 0)
 
 import_records(sys.argv[1], write=write, batch_size=2, checkpoints=Path(sys.argv[3]))
 """
@@ -350,9 +357,9 @@ def test_a_killed_import_resumes_after_its_last_whole_batch(tmp_path: Path) -> N
     assert before == ["m1", "m2", "m3", "m4", "m5", "m6"]
     written: list[dict[str, Any]] = []
 
-    def write(messages: list[dict[str, Any]]) -> tuple[int, int]:
+    def write(messages: list[dict[str, Any]]) -> Written:
         written.extend(messages)
-        return len(messages), 0
+        return Written(len(messages), 0)
 
     report = import_records(path, write=write, batch_size=2, checkpoints=checkpoints)
     assert report.resumed_at == 5
@@ -365,10 +372,10 @@ def test_a_killed_import_resumes_after_its_last_whole_batch(tmp_path: Path) -> N
     assert list(checkpoints.iterdir()) == []
 
 
-def failing(after: int, shelf: Shelf) -> Callable[[list[dict[str, Any]]], tuple[int, int]]:
+def failing(after: int, shelf: Shelf) -> Callable[[list[dict[str, Any]]], Written]:
     """Return a write that fails as a full disk would, after so many batches."""
 
-    def write(messages: list[dict[str, Any]]) -> tuple[int, int]:
+    def write(messages: list[dict[str, Any]]) -> Written:
         if len(shelf.batches) == after:
             raise StoreError("no space left")
         return shelf.write(messages)

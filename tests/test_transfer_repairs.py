@@ -14,23 +14,23 @@ from memory_tools import contents, open_hashed, say
 
 from agentmem import Memory
 from agentmem.errors import InvalidInput, StoreError
-from agentmem.transfer import forget_imports, import_records, read_records
+from agentmem.transfer import Written, forget_imports, import_records, read_records
 from agentmem.types import Scope
 
 Message = dict[str, Any]
-Write = Callable[[list[Message]], tuple[int, int]]
+Write = Callable[[list[Message]], Written]
 
 
-def accept(messages: list[Message]) -> tuple[int, int]:
+def accept(messages: list[Message]) -> Written:
     """Store nothing, and say that all is stored."""
-    return len(messages), 0
+    return Written(len(messages), 0)
 
 
 def stopping(after: int, meanwhile: Callable[[], object] = lambda: None) -> Write:
     """Return a write that fails after so many batches; `meanwhile` happens before the last."""
     left = after
 
-    def write(messages: list[Message]) -> tuple[int, int]:
+    def write(messages: list[Message]) -> Written:
         nonlocal left
         if not left:
             raise StoreError("no space left")
@@ -187,7 +187,7 @@ def test_a_record_that_json_cannot_hold_is_set_aside_as_python_shows_it(tmp_path
     records = [say("", metadata={(1, 2): 3}), cycle, say("", metadata=deep), say("kept")]
     path = tmp_path / "bad.jsonl"
 
-    def write(messages: list[Message]) -> tuple[int, int]:
+    def write(messages: list[Message]) -> Written:
         if not all(message["content"] for message in messages):
             raise InvalidInput("no content")
         return accept(messages)

@@ -14,11 +14,15 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from agentmem.cli import demo, evaluate, reading, replay, writing
+from agentmem.cli import correcting, demo, evaluate, forgetting, reading, replay, writing
+from agentmem.cli.backup import app as backup
+from agentmem.cli.doctor import doctor
 from agentmem.cli.drift import app as drift
 from agentmem.cli.drift import passport
 from agentmem.cli.machine import print_json
+from agentmem.cli.maintain import maintain
 from agentmem.cli.migrate import app as migrate
+from agentmem.cli.snapshots import app as snapshots
 from agentmem.cli.tools import app as tools
 from agentmem.cli.traces import app as traces
 from agentmem.cli.traces.recording import recording
@@ -112,7 +116,10 @@ _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
         "add": writing.add,
         "import": writing.import_file,
         "export": writing.export,
+        "supersede": correcting.supersede,
+        "update": correcting.update,
         "delete": writing.delete,
+        "forget": forgetting.forget,
     },
     "Look": {
         "sessions": reading.sessions,
@@ -120,7 +127,9 @@ _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
         "get": reading.get,
         "stats": reading.stats,
         "replay": replay.replay,
+        "receipts": forgetting.receipts,
     },
+    "Look after": {"maintain": maintain, "doctor": doctor},
 }
 
 for _panel, _commands in _PANELS.items():
@@ -131,6 +140,8 @@ app.add_typer(traces.app, name="traces", rich_help_panel="Traces")
 app.add_typer(passport.app, name="passport", rich_help_panel="Vectors")
 app.add_typer(drift.app, name="drift", rich_help_panel="Vectors")
 app.add_typer(migrate.app, name="migrate", rich_help_panel="Vectors")
+app.add_typer(snapshots, name="snapshot", rich_help_panel="Keep")
+app.add_typer(backup, name="backup", rich_help_panel="Keep")
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Measure")
 
 

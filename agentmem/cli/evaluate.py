@@ -6,6 +6,7 @@ progress bar to standard error.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -25,7 +26,8 @@ from agentmem.cli.figures import (
     wide_console,
     write,
 )
-from agentmem.cli.options import location
+from agentmem.cli.machine import print_json
+from agentmem.cli.options import AsJson, Model, embedder, location
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -189,3 +191,27 @@ def _print_failures(report: Report, *, data: Dataset, limit: int, console: Conso
 
 
 app.command()(router)
+
+
+@app.command()
+def forgetting(*, model: Model = None, as_json: AsJson = False) -> None:
+    """Measure what a memory still gives away of what was corrected, ended or erased.
+
+    Self-written cases in six categories, on a store of its own. The exit code is 1 if anything
+    leaked or was lost.
+    """
+    from tempfile import TemporaryDirectory
+
+    from agentmem.evaluation.forgetting import CATEGORIES, evaluate
+
+    with TemporaryDirectory() as folder:
+        found = evaluate(Path(folder), embedder=embedder(model))
+    if as_json:
+        print_json([{**asdict(one), "score": one.score} for one in found])
+    else:
+        for one in found:
+            typer.echo(f"{one.score:6.1%}  {one.category:<10}  {CATEGORIES[one.category]}")
+            for fact in (*one.leaked, *one.lost):
+                typer.echo(f"        {'leaked' if fact in one.leaked else 'lost'}: {fact}")
+    if any(one.score < 1 for one in found):
+        raise typer.Exit(1)

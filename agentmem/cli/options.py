@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "AsJson",
+    "AsOf",
+    "Dates",
+    "DatesName",
     "Everyone",
+    "KnownAt",
     "Mode",
     "ModeName",
     "Model",
+    "Now",
     "Query",
     "Session",
     "Since",
@@ -85,6 +90,25 @@ Since = Annotated[
     typer.Option(metavar="TIME", help="Said then or later, such as 2024-05-01T09:30:00Z."),
 ]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Said before that.")]
+_WHEN: Final = "When"
+AsOf = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Answer from what was true then.", rich_help_panel=_WHEN),
+]
+KnownAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Leave out what the store learnt later.", rich_help_panel=_WHEN
+    ),
+]
+Now = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help='The present, which "last week" is relative to. Default: the clock\'s.',
+        rich_help_panel=_WHEN,
+    ),
+]
 Where = Annotated[
     str | None,
     typer.Option(
@@ -102,6 +126,22 @@ class ModeName(str, Enum):
     LEXICAL = "lexical"
 
 
+class DatesName(str, Enum):
+    """The values of `--dates`; a test holds them to `types.Dates`."""
+
+    HINT = "hint"
+    FILTER = "filter"
+    IGNORE = "ignore"
+
+
+Dates = Annotated[
+    DatesName,
+    typer.Option(
+        help="What dates in the question are used for: to lift turns of that time, to leave out "
+        "all others, or for nothing.",
+        rich_help_panel=_WHEN,
+    ),
+]
 Mode = Annotated[ModeName, typer.Option(help="By meaning and words, by meaning, or by words.")]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from textwrap import wrap
 from typing import Final
 
@@ -206,12 +207,20 @@ def turn_block(turn: Turn) -> RenderableType:
         "said": f"{turn.event_time:%Y-%m-%d %H:%M:%S} UTC",
         "stored": f"{turn.ingested_at:%Y-%m-%d %H:%M:%S} UTC",
         "importance": turn.importance,
+        "true until": _moment(turn.valid_until),
+        "corrected by": turn.superseded_by,
+        "kept until": _moment(turn.expires_at),
+        "pinned": "yes" if turn.pinned else None,
         "metadata": dict(turn.metadata) or None,
     }
     known = {name: str(value) for name, value in facts.items() if value is not None}
     for one in turn.attachments:
         known[f"shared {one.type}"] = "  ".join(filter(None, (one.caption, one.url)))
     return Group(pairs(known), Text(), Text(visible(turn.content, lines=True)))
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def pairs(values: Mapping[str, str]) -> Table:

@@ -127,6 +127,7 @@ def import_file(
                 "stored": report.stored,
                 "unchanged": report.unchanged,
                 "rejected": report.rejected,
+                "left_out": report.left_out,
                 "resumed_at": report.resumed_at,
                 "rejects_path": report.rejects_path,
             }
@@ -142,6 +143,8 @@ def _summary(report: ImportReport) -> str:
     if report.rejected:
         where = f" in {report.rejects_path}" if report.rejects_path else ""
         parts.append(f"{report.rejected:,} set aside{where}")
+    if report.left_out:
+        parts.append(f"{report.left_out:,} left out by guards")
     if report.resumed_at:
         parts.append(f"resumed after record {report.resumed_at:,}")
     return ", ".join(parts) + "."

@@ -97,6 +97,13 @@ class Embedders:
             embedder.clear()
         return embedder
 
+    def clear(self) -> None:
+        """Forget every vector that was made."""
+        with self._lock:
+            known = {id(one): one for one in (*self._welcomed, *self._given, *self._built.values())}
+        for embedder in known.values():
+            embedder.clear()
+
     def warm(self, passport: Passport) -> None:
         """Load the model of a space in the background, if one was given for it.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agentmem.ingest.changing import Changer, Superseded
-from agentmem.ingest.clock import Clock
+from agentmem.ingest.clock import Clock, StoppedClock
 from agentmem.ingest.rows import pieces_of, rows_of
-from agentmem.ingest.writing import Added, OnConflict, Writer
+from agentmem.ingest.writing import Added, OnConflict, Writer, admit_all
 
 __all__ = ["Added", "Changer", "Clock", "OnConflict", "Superseded", "Writer", "pieces_of"]
-__all__ += ["rows_of"]
+__all__ += ["StoppedClock", "admit_all", "rows_of"]

@@ -96,10 +96,12 @@ class Changer:
                     asked = turn_id
                 else:
                     old = self._administrator.get(turn_id, scope=scope)
-                    asked = self._asked(old, self._writer.read_one(new, like=old), valid_until)
+                    asked = self._asked(
+                        old, self._writer.read_one(new, like=old, current=current), valid_until
+                    )
                 current.set({"gen_ai.memory.record.id": asked.old.id})
             rows = self._writer.rows_if_new(asked.new, current=current)
-            if asked.old.superseded_by != asked.new.id:
+            if rows.num_rows or asked.old.superseded_by != asked.new.id:
                 with current.phase("commit"):
                     winner = self._store.supersede(
                         _key(asked.old), ending=asked.ending, rev=self._rev(), rows=rows

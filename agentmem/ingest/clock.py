@@ -8,7 +8,7 @@ from typing import Final
 
 from agentmem.checks import EPOCH
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "StoppedClock"]
 
 MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -27,12 +27,22 @@ class Clock:
             self._last = start + size * MICROSECOND
         return start
 
-    @staticmethod
-    def present() -> datetime:
+    def present(self) -> datetime:
         """Return the present (UTC)."""
         return datetime.now(timezone.utc)
 
-    @staticmethod
-    def now() -> int:
+    def now(self) -> int:
         """Return the present in microseconds since 1970 UTC."""
-        return (datetime.now(timezone.utc) - EPOCH) // MICROSECOND
+        return (self.present() - EPOCH) // MICROSECOND
+
+
+class StoppedClock(Clock):
+    """A clock whose present is one moment of the past, for a store as it was then."""
+
+    def __init__(self, moment: datetime) -> None:
+        super().__init__()
+        self._moment = moment
+
+    def present(self) -> datetime:
+        """Return the moment."""
+        return self._moment

@@ -6,13 +6,15 @@ embedded before anything is written, so a bad message or a failing model leaves 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import pyarrow as pa
 import uuid_utils
 
+from agentmem.checks import shown
 from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
 from agentmem.ingest.clock import Clock
@@ -25,26 +27,68 @@ from agentmem.storage.turns import Store
 from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_turns
 from agentmem.types import Scope, Turn
+from agentmem.types.guards import AddedIds, Admitted, LeftOut, LeftOutReason
 
-__all__ = ["Added", "OnConflict", "Writer"]
+__all__ = ["Added", "Admit", "OnConflict", "Writer", "admit_all"]
 
 OnConflict: TypeAlias = Literal["error", "replace"]
+Admit: TypeAlias = Callable[[Sequence[Turn]], Admitted]
+
+
+def admit_all(turns: Sequence[Turn]) -> Admitted:
+    """Let every turn in as it came."""
+    return Admitted(tuple(turns))
 
 
 class Added:
-    """What one write did: the turns in order of the messages, and how many were new."""
+    """What one write did: what became of each message, in order, and how many turns were new.
 
-    __slots__ = ("stored", "turns", "unchanged")
+    Attributes:
+        outcomes: For each message its turn, or why there is none.
+        turns: The turns that were let in.
+        stored: How many of them were new.
+        unchanged: How many were there already.
+    """
 
-    def __init__(self, turns: list[Turn], *, stored: int) -> None:
-        self.turns = turns
+    __slots__ = ("outcomes", "stored", "turns", "unchanged")
+
+    def __init__(self, outcomes: Sequence[Turn | LeftOut], *, stored: int) -> None:
+        self.outcomes = tuple(outcomes)
+        self.turns = [one for one in outcomes if isinstance(one, Turn)]
         self.stored = stored
-        self.unchanged = len(turns) - stored
+        self.unchanged = len(self.turns) - stored
 
     @property
-    def ids(self) -> list[str]:
-        """Their ids."""
-        return [turn.id for turn in self.turns]
+    def ids(self) -> AddedIds:
+        """The ids of all messages, and which were left out."""
+        out = tuple(one for one in self.outcomes if isinstance(one, LeftOut))
+        return AddedIds([one.id for one in self.outcomes], left_out=out)
+
+    def beyond(self, other: Added) -> list[Turn]:
+        """Return the turns that were let in here, and not when the same was written once more."""
+        both = zip(self.outcomes, other.outcomes, strict=True)
+        return [one for one, later in both if isinstance(one, Turn) and isinstance(later, LeftOut)]
+
+
+class _Sorted(NamedTuple):
+    """What of some turns has to be written.
+
+    Attributes:
+        fresh: By key those that are new.
+        taken: By key those that replace a stored one, as they were given.
+        instead: The same, with what stays of the stored one.
+        seen: Which write of each stored one they replace.
+    """
+
+    fresh: dict[str, Turn]
+    taken: dict[str, Turn]
+    instead: dict[str, Turn]
+    seen: dict[str, int]
+
+    @property
+    def written(self) -> list[Turn]:
+        """The turns as they are written."""
+        return [*self.fresh.values(), *self.instead.values()]
 
 
 class Writer:
@@ -55,13 +99,24 @@ class Writer:
         embedder: Of the space the store is written in.
         clock: Gives ingestion times.
         tracing: Opens spans.
+        admit: Says of the turns of a write which are stored, and as what.
     """
 
-    def __init__(self, store: Store, *, embedder: Embedder, clock: Clock, tracing: Tracing) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        embedder: Embedder,
+        clock: Clock,
+        tracing: Tracing,
+        admit: Admit = admit_all,
+    ) -> None:
         self._store = store
         self._embedder = embedder
         self._clock = clock
         self._tracing = tracing
+        self._admit = admit
+        self._tombstones = store.tombstones
 
     def add(
         self,
@@ -70,23 +125,26 @@ class Writer:
         scope: Scope,
         on_conflict: OnConflict = "error",
         ttl: timedelta | None = None,
+        allow_forgotten: bool = False,
     ) -> Added:
         """Store messages in one commit.
 
         Args:
             messages: Anything `messages.to_turns` reads, or what an earlier call returned, to
-                write the same in another generation.
+                write the same in another generation: that was let in already.
             scope: Whose they are.
             on_conflict: What to do with an id that is taken by another content.
             ttl: How long turns are kept that do not say until when; for ever if None.
+            allow_forgotten: Whether to store what was erased before.
 
         Raises:
             InvalidInput: A message cannot be stored, or an id is taken by another content.
+            GuardFailed: What decides about messages failed; nothing was stored.
             EmbeddingFailed: The model gave no usable vectors.
             StoreError: The commit failed.
         """
         if on_conflict not in ("error", "replace"):
-            raise InvalidInput(f"on_conflict={on_conflict!r}: pass 'error' or 'replace'.")
+            raise InvalidInput(f"on_conflict={shown(on_conflict)}: pass 'error' or 'replace'.")
         replaces = on_conflict == "replace"
         with self._tracing.operation(
             "upsert_memory" if replaces else "create_memory",
@@ -94,23 +152,34 @@ class Writer:
             scope=scope,
         ) as current:
             with current.phase("read"):
-                turns, made = self._read(messages, scope, ttl=ttl)
-                current.set(_given(turns))
-                fresh, taken = self._sorted(turns, made, on_conflict=on_conflict)
-            stored = self._write(fresh, taken, made, on_conflict=on_conflict, current=current)
+                outcomes, made = self._let_in(
+                    messages, scope, ttl=ttl, allow_forgotten=allow_forgotten, current=current
+                )
+                turns = [one for one in outcomes if isinstance(one, Turn)]
+                current.set(_given(outcomes))
+                given = self._sorted(turns, made, on_conflict=on_conflict)
+            stored = self._write(given, made, on_conflict=on_conflict, current=current)
             current.set({"gen_ai.memory.record.count": stored})
-            current.describe(lambda: of_turns([*fresh.values(), *taken.values()], current.content))
-        return Added(turns, stored=stored)
+            current.describe(lambda: of_turns(given.written, current.content))
+        return Added(outcomes, stored=stored)
 
-    def read_one(self, message: object, *, like: Turn) -> Turn:
+    def read_one(self, message: object, *, like: Turn, current: Current) -> Turn:
         """Return one message as the turn that corrects another, in its session unless it says so.
 
         Raises:
-            InvalidInput: It is no single message, or cannot be stored.
+            InvalidInput: It is no single message, cannot be stored, or is not let in.
+            GuardFailed: What decides about messages failed.
         """
         turns, _ = self._read([message], Scope(like.user_id, like.agent_id))
         only = turns[0]
-        return only if only.session_id else replace(only, session_id=like.session_id)
+        whole = only if only.session_id else replace(only, session_id=like.session_id)
+        (admitted,) = self._admitted([whole], current).turns
+        if isinstance(admitted, LeftOut):
+            raise InvalidInput(
+                f"the correction was left out: {admitted.detail}. Nothing was changed. Say it in "
+                f"other words, or open the store without what left it out ({admitted.by})."
+            )
+        return admitted
 
     def rows_if_new(self, turn: Turn, *, current: Current) -> pa.Table:
         """Return the rows of a turn; none where the very same is stored already.
@@ -119,16 +188,58 @@ class Writer:
             InvalidInput: Its id is taken by another content.
             EmbeddingFailed: The model gave no usable vectors.
         """
-        fresh, taken = self._sorted([turn], set(), on_conflict="error")
+        given = self._sorted([turn], set(), on_conflict="error")
         rows = self._rows([turn], current)
-        return rows if fresh or taken else rows.slice(0, 0)
+        return rows if given.written else rows.slice(0, 0)
+
+    def _let_in(
+        self,
+        messages: object,
+        scope: Scope,
+        *,
+        ttl: timedelta | None,
+        allow_forgotten: bool,
+        current: Current,
+    ) -> tuple[Sequence[Turn | LeftOut], set[str]]:
+        """Return what became of each message, and which ids were made here and so are free."""
+        if isinstance(messages, Added):
+            return self._unforgotten(messages.outcomes, current), set()
+        turns, made = self._read(messages, scope, ttl=ttl)
+        admitted = self._admitted(turns, current)
+        if allow_forgotten:
+            self._tombstones.lift(admitted.kept)
+        return self._unforgotten(admitted.turns, current), made
+
+    def _unforgotten(
+        self, outcomes: Sequence[Turn | LeftOut], current: Current
+    ) -> Sequence[Turn | LeftOut]:
+        """Leave out what was erased, by its id or by its words."""
+        turns = [one for one in outcomes if isinstance(one, Turn)]
+        erased = self._tombstones.find(turns)
+        if not any(erased):
+            return outcomes
+        current.set({"agentmem.guard.forgotten": sum(erased)})
+        current.metrics.guarded({"forgotten": sum(erased)})
+        flags = iter(erased)
+        return [
+            _forgotten(one) if isinstance(one, Turn) and next(flags) else one for one in outcomes
+        ]
+
+    def _admitted(self, turns: Sequence[Turn], current: Current) -> Admitted:
+        """Ask which turns are let in, and count what was changed and left out."""
+        admitted = self._admit(turns)
+        out = admitted.left_out
+        counts: dict[str, int] = {
+            reason: sum(one.reason == reason for one in out) for reason in get_args(LeftOutReason)
+        } | {"changed": admitted.changed}
+        current.set({f"agentmem.guard.{name}": n or None for name, n in counts.items()})
+        current.metrics.guarded(counts)
+        return admitted
 
     def _read(
         self, messages: object, scope: Scope, *, ttl: timedelta | None = None
     ) -> tuple[list[Turn], set[str]]:
         """Return the turns, and which ids were made here and so cannot be taken."""
-        if isinstance(messages, Added):
-            return messages.turns, set()
         messages = gathered(messages)
         made: set[str] = set()
 
@@ -147,58 +258,61 @@ class Writer:
         *,
         on_conflict: OnConflict,
         rest: str = "nothing was stored",
-    ) -> tuple[dict[str, Turn], dict[str, Turn]]:
-        """Return by key the turns that are new, and those that replace a stored one."""
-        by_key = {
-            turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id): turn for turn in turns
-        }
+    ) -> _Sorted:
+        """Say which turns are new, and which replace a stored one."""
+        by_key = {_key(turn): turn for turn in turns}
         known = {key: turn for key, turn in by_key.items() if turn.id not in made}
         stored = self._store.turns_by_key(list(known)) if known else {}
         now = self._clock.present()
-        expired = {key: known[key] for key, turn in stored.items() if turn.is_expired(now)}
-        stored = {key: turn for key, turn in stored.items() if key not in expired}
-        fresh = {k: turn for k, turn in by_key.items() if k not in stored and k not in expired}
-        changed = {key: known[key] for key in stored if not _same(known[key], stored[key])}
-        moved = next(
-            (key for key in changed if stored[key].session_id != known[key].session_id), None
-        )
-        if moved is not None:
-            raise _elsewhere(known[moved], rest=rest)
-        if changed and on_conflict == "error":
-            raise _taken(next(iter(changed.values())), len(changed), rest=rest)
-        instead = {key: _instead(turn, stored[key]) for key, turn in changed.items()}
-        return fresh, expired | instead
+        expired = {key for key, turn in stored.items() if turn.is_expired(now)}
+        living = {key: turn for key, turn in stored.items() if key not in expired}
+        changed = [key for key, turn in living.items() if not _same(known[key], turn)]
+        _check_changed(changed, known, living, on_conflict=on_conflict, rest=rest)
+        fresh = {key: turn for key, turn in by_key.items() if key not in stored}
+        taken = {key: known[key] for key in (*expired, *changed)}
+        return _Sorted(fresh, taken, *self._instead_of(taken, expired))
+
+    def _instead_of(
+        self, taken: dict[str, Turn], expired: set[str]
+    ) -> tuple[dict[str, Turn], dict[str, int]]:
+        """Return the turns that take the place of others, and which write of those they replace.
+
+        Those are read once more after their revisions: a change since then is noticed.
+        """
+        if not taken:
+            return {}, {}
+        seen = self._store.revisions(list(taken))
+        stored = self._store.turns_by_key(list(taken))
+        instead = {
+            key: turn if key in expired or key not in stored else _instead(turn, stored[key])
+            for key, turn in taken.items()
+        }
+        return instead, seen
 
     def _write(
-        self,
-        fresh: dict[str, Turn],
-        taken: dict[str, Turn],
-        made: set[str],
-        *,
-        on_conflict: OnConflict,
-        current: Current,
+        self, given: _Sorted, made: set[str], *, on_conflict: OnConflict, current: Current
     ) -> int:
         """Store turns in one commit, and return how many were."""
-        if not (fresh or taken):
+        if not given.written:
             return 0
-        rows = self._rows([*fresh.values(), *taken.values()], current)
+        rows = self._rows(given.written, current)
         late: list[str] = []
         with current.phase("commit"):
-            if taken:
-                self._store.replace(list(taken), rows)
-            elif all(turn.id in made for turn in fresh.values()):
+            if given.taken:
+                late = self._store.replace_seen(given.seen, rows)
+            elif all(turn.id in made for turn in given.fresh.values()):
                 self._store.append(rows)
             else:
                 late = self._store.insert_absent(rows)
-        lost = [fresh[key] for key in late]
+        lost = [{**given.fresh, **given.taken}[key] for key in late]
         settled = self._settle(lost, on_conflict=on_conflict, current=current) if late else 0
-        return len(fresh) + len(taken) - len(late) + settled
+        return len(given.written) - len(late) + settled
 
     def _settle(self, late: list[Turn], *, on_conflict: OnConflict, current: Current) -> int:
-        """Decide anew about turns whose ids another writer took since they were looked up."""
+        """Decide anew about turns that another writer took or changed since they were looked up."""
         rest = "whatever else the call held is stored"
-        fresh, taken = self._sorted(late, set(), on_conflict=on_conflict, rest=rest)
-        return self._write(fresh, taken, set(), on_conflict=on_conflict, current=current)
+        given = self._sorted(late, set(), on_conflict=on_conflict, rest=rest)
+        return self._write(given, set(), on_conflict=on_conflict, current=current)
 
     def _rows(self, turns: list[Turn], current: Current) -> pa.Table:
         pieces, embedded = pieces_of(turns, embedder=self._embedder)
@@ -217,10 +331,35 @@ def _ending(turn: Turn, ttl: timedelta | None) -> Turn:
     return replace(turn, expires_at=turn.ingested_at + ttl)
 
 
-def _given(turns: list[Turn]) -> Attributes:
-    """What is known of turns before any of them is stored."""
-    only = turns[0].id if len(turns) == 1 else None
-    return {"agentmem.memory.given": len(turns), "gen_ai.memory.record.id": only}
+def _forgotten(turn: Turn) -> LeftOut:
+    told = "it was erased, and is not to return unless add is called with allow_forgotten=True"
+    return LeftOut(turn.id, "forgotten", by="tombstones", detail=told)
+
+
+def _key(turn: Turn) -> str:
+    return turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id)
+
+
+def _check_changed(
+    changed: Sequence[str],
+    known: Mapping[str, Turn],
+    stored: Mapping[str, Turn],
+    *,
+    on_conflict: OnConflict,
+    rest: str,
+) -> None:
+    """Refuse turns whose id is taken, in another session or where nothing is to be replaced."""
+    for key in changed:
+        if stored[key].session_id != known[key].session_id:
+            raise _elsewhere(known[key], rest=rest)
+    if changed and on_conflict == "error":
+        raise _taken(known[changed[0]], len(changed), rest=rest)
+
+
+def _given(outcomes: Sequence[Turn | LeftOut]) -> Attributes:
+    """What is known of messages before any of them is stored."""
+    only = outcomes[0].id if len(outcomes) == 1 else None
+    return {"agentmem.memory.given": len(outcomes), "gen_ai.memory.record.id": only}
 
 
 def _same(given: Turn, stored: Turn) -> bool:

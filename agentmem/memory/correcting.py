@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Final
 
+from agentmem.checks import shown
 from agentmem.errors import InvalidInput
 from agentmem.memory.home import Home
 from agentmem.memory.records import Moment, Where, as_filter, as_moment
@@ -137,7 +138,7 @@ def _ending(
         ending["expires_at"] = as_moment(expires_at, "expires_at")
     if not isinstance(pinned, _Unchanged):
         if not isinstance(pinned, bool):
-            raise InvalidInput(f"pinned={pinned!r}: pass True or False.")
+            raise InvalidInput(f"pinned={shown(pinned)}: pass True or False.")
         ending["pinned"] = pinned
     if not ending:
         raise InvalidInput(

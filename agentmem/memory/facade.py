@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, cast, final, get_args
+from typing import Final, final
 
-from agentmem.checks import location
 from agentmem.embedding import default_embedder
 from agentmem.embedding.choice import Embedders
-from agentmem.errors import InvalidInput
+from agentmem.guards import BeforeStore
 from agentmem.ingest import Clock, OnConflict
+from agentmem.memory.archiving import Archiving
+from agentmem.memory.arguments import as_dates, as_ranking, check_opening
 from agentmem.memory.correcting import Correcting
+from agentmem.memory.forgetting import Forgetting
+from agentmem.memory.guarding import guarding
 from agentmem.memory.home import following
+from agentmem.memory.maintaining import Maintaining
 from agentmem.memory.parts import Settings
 from agentmem.memory.records import Moment, Records, Where, as_filter, as_moment, lifetime
 from agentmem.memory.replaying import Replaying
@@ -28,6 +32,8 @@ from agentmem.storage.turns import Store
 from agentmem.telemetry import Content, Redact, Tracing
 from agentmem.tokens import TiktokenCounter
 from agentmem.types import AllScopes, Context, Dates, DriftPolicy, Mode, Recall, Scope
+from agentmem.types.guards import AddedIds
+from agentmem.types.maintenance import MaintenancePolicy
 
 __all__ = ["Memory"]
 
@@ -37,7 +43,7 @@ RESIDENT_BYTES: Final = (
 
 
 @final
-class Memory(Records, Correcting, Replaying, Moving, Drifting):
+class Memory(Records, Archiving, Correcting, Forgetting, Maintaining, Replaying, Moving, Drifting):
     """A memory of conversations, kept in a folder or a bucket.
 
     Made by `Memory.open`. Several threads may share one; several processes may open the same
@@ -61,6 +67,9 @@ class Memory(Records, Correcting, Replaying, Moving, Drifting):
         keep_versions: timedelta | None = None,
         drift_policy: DriftPolicy = "warn",
         keep_questions: bool = False,
+        before_store: Sequence[BeforeStore] = (),
+        recall_guard: bool = True,
+        maintain: MaintenancePolicy = "off",
         capture_content: bool | None = None,
         redact: Redact | None = None,
         storage_options: Mapping[str, str] | None = None,
@@ -88,6 +97,12 @@ class Memory(Records, Correcting, Replaying, Moving, Drifting):
                 made; "migrate" then moves the store to the model in use, in the background.
             keep_questions: Whether to keep a sample of the questions, as vectors and scores, so
                 that their drift is noticed.
+            before_store: Hooks that see each turn before it is stored, and redact or refuse it,
+                such as `agentmem.guards.Redactor()`. One that fails, fails the write.
+            recall_guard: Whether messages that are nothing but what `context` handed out are left
+                out, so that an agent does not remember its own memories.
+            maintain: "auto" looks after the store in the background of this process, when it is due
+                and no other process does: see `Memory.maintain`.
             capture_content: Whether spans may carry what was said and asked; as the standard
                 environment variable says if None, which is no unless it is set.
             redact: Sees every text before a span does, and gives what may be recorded instead.
@@ -101,8 +116,9 @@ class Memory(Records, Correcting, Replaying, Moving, Drifting):
             EmbeddingFailed: The model's files cannot be found.
         """
         given = default_embedder() if embedder is None else embedder
-        _check_opening(path, embedders=[given, *standby], resident_bytes=resident_bytes)
+        check_opening(path, [given, *standby], resident_bytes=resident_bytes, maintain=maintain)
         drift = DriftSettings(policy=drift_policy, keep_questions=keep_questions)
+        guards = guarding(path, before_store=before_store, recall_guard=recall_guard)
         embedders = Embedders(given, standby=standby)
         store = Store.open(
             path,
@@ -117,13 +133,16 @@ class Memory(Records, Correcting, Replaying, Moving, Drifting):
         tracing = Tracing(store.name, content=Content(capture_content, redact))
         tracing.metrics.observe(store.gauges)
         settings = Settings(
-            ranking=Ranking() if ranking is None else _weights(ranking),
+            ranking=Ranking() if ranking is None else as_ranking(ranking),
             reranker=reranker,
             counter=TiktokenCounter() if token_counter is None else token_counter,
             resident_bytes=resident_bytes,
             tracing=tracing,
             clock=Clock(),
             drift=drift,
+            admit=guards.admit,
+            handed_out=guards.handed_out,
+            maintain="off" if read_only else maintain,
         )
         home = following(store, embedders=embedders, settings=settings)
         if moving and on_mismatch == "migrate":
@@ -189,7 +208,8 @@ class Memory(Records, Correcting, Replaying, Moving, Drifting):
         session_id: str | None = None,
         on_conflict: OnConflict = "error",
         ttl: timedelta | None = None,
-    ) -> list[str]:
+        allow_forgotten: bool = False,
+    ) -> AddedIds:
         """Store messages, exactly as they are.
 
         Durable when it returns, and findable at once. All of the messages are stored, or none.
@@ -204,18 +224,27 @@ class Memory(Records, Correcting, Replaying, Moving, Drifting):
             on_conflict: What to do with an id that is taken by another content: "error", or
                 "replace" it. The same content under its own id is stored once.
             ttl: How long the messages are kept that bring no `expires_at`; for ever if None.
+            allow_forgotten: Whether to store what `forget` erased before; left out otherwise.
 
         Returns:
-            The ids, in order of the messages.
+            The ids, in order of the messages. Of those that the guards left out, `.left_out` says
+            why; they are not stored.
 
         Raises:
             InvalidInput: A message cannot be stored as it is, or its id is taken. One that
                 another process took at this very moment is the only one not stored.
+            GuardFailed: A `before_store` hook failed; nothing was stored.
             EmbeddingFailed: The model gave no usable vectors.
             StoreError: The write failed; nothing was stored.
         """
         scope = self._bound.narrowed(Scope(user_id, agent_id, session_id))
-        return self._home.add(messages, scope=scope, on_conflict=on_conflict, ttl=lifetime(ttl)).ids
+        return self._home.add(
+            messages,
+            scope=scope,
+            on_conflict=on_conflict,
+            ttl=lifetime(ttl),
+            allow_forgotten=allow_forgotten,
+        ).ids
 
     def search(
         self,
@@ -274,13 +303,13 @@ class Memory(Records, Correcting, Replaying, Moving, Drifting):
                 scope=reading,
                 k=k,
                 mode=mode,
-                ranking=self._home.ranking if ranking is None else _weights(ranking),
+                ranking=self._home.ranking if ranking is None else as_ranking(ranking),
                 since=as_moment(since, "since"),
                 until=as_moment(until, "until"),
                 as_of=as_moment(as_of, "as_of"),
                 known_at=as_moment(known_at, "known_at"),
                 now=as_moment(now, "now"),
-                dates=_dates(dates),
+                dates=as_dates(dates),
                 where=as_filter(where),
                 explain=explain,
             )
@@ -337,46 +366,20 @@ class Memory(Records, Correcting, Replaying, Moving, Drifting):
             StoreError: The store could not be read.
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
-        parts = self._parts
         request = Request(
             query=query,
             scope=reading,
             k=hits_for(max_tokens) if k is None else k,
             mode=mode,
-            ranking=parts.ranking if ranking is None else _weights(ranking),
+            ranking=self._home.ranking if ranking is None else as_ranking(ranking),
             since=as_moment(since, "since"),
             until=as_moment(until, "until"),
             as_of=as_moment(as_of, "as_of"),
             known_at=as_moment(known_at, "known_at"),
             now=as_moment(now, "now"),
-            dates=_dates(dates),
+            dates=as_dates(dates),
             where=as_filter(where),
         )
-        return parts.packer.pack(request, max_tokens=max_tokens, neighbours=neighbours)
-
-
-def _check_opening(path: object, *, embedders: Iterable[object], resident_bytes: int) -> None:
-    """Refuse arguments of `open` that could only fail later, and less clearly."""
-    location(path, what="path")
-    for embedder in embedders:
-        if not callable(getattr(embedder, "embed", None)):
-            raise InvalidInput(
-                f"embedder={embedder!r} is no Embedder. Pass one, such as "
-                'SentenceTransformerEmbedder("name or folder").'
-            )
-    if resident_bytes < 0:
-        raise InvalidInput(f"resident_bytes={resident_bytes}: pass how many bytes, 0 or more.")
-
-
-def _dates(dates: object) -> Dates:
-    """Return what dates are used for, or refuse what is none of that."""
-    if dates not in get_args(Dates):
-        raise InvalidInput(f"dates={dates!r}: pass {', '.join(map(repr, get_args(Dates)))}.")
-    return cast("Dates", dates)
-
-
-def _weights(ranking: object) -> Ranking:
-    """Return a ranking, or refuse what is none."""
-    if not isinstance(ranking, Ranking):
-        raise InvalidInput(f"ranking={ranking!r} is no Ranking. Pass Ranking(...) or None.")
-    return ranking
+        return self._home.read(
+            lambda parts: parts.packer.pack(request, max_tokens=max_tokens, neighbours=neighbours)
+        )

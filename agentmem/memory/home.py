@@ -6,22 +6,26 @@ acknowledged once it is in the generation in force.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from agentmem.backup import Archive, Past
 from agentmem.embedding.choice import Embedders
 from agentmem.errors import StoreError
 from agentmem.filters import Filter
-from agentmem.ingest import Added, OnConflict, Superseded
+from agentmem.forgetting import Forgetter
+from agentmem.ingest import Added, OnConflict, StoppedClock, Superseded
+from agentmem.maintenance import Background
 from agentmem.memory.parts import Parts, Settings
 from agentmem.memory.shadowing import Shadowing
 from agentmem.migration import Migrations
 from agentmem.migration.unasked import migrating, remaking
-from agentmem.monitoring import Drift
+from agentmem.monitoring import Drift, DriftSettings
 from agentmem.ranking import Ranking
 from agentmem.retrieval import Request
+from agentmem.storage.border import persisting
 from agentmem.storage.description import Generation
 from agentmem.storage.endings import Ending
 from agentmem.storage.generations import Spaces
@@ -42,6 +46,9 @@ class Home:
         migrations: What is asked of migrations from one to another.
         drift: What is noticed of drift.
         ranking: The weights of searches that bring none.
+        forgetter: Erases turns.
+        archive: What is kept of its past.
+        elsewhen: Gives the home of the same store as it was.
     """
 
     def __init__(
@@ -52,8 +59,14 @@ class Home:
         migrations: Migrations,
         drift: Drift,
         ranking: Ranking,
+        forgetter: Forgetter,
+        archive: Archive,
+        elsewhen: Callable[[Past], Home],
     ) -> None:
         self.ranking = ranking
+        self.archive = archive
+        self._elsewhen = elsewhen
+        self.forgetter = forgetter
         self._opened = store
         self._spaces = spaces
         self.migrations = migrations
@@ -77,10 +90,18 @@ class Home:
         """
         return self._spaces.current()
 
+    def read(self, operation: Callable[[Parts], T]) -> T:
+        """Read from the generation in force, whatever is dropped of the store meanwhile."""
+        return persisting(lambda: operation(self.parts))
+
     def search(self, request: Request) -> Recall:
         """Search; and where a migration wants it, compare with the next generation afterwards."""
-        parts, shadow = self._spaces.shadowed()
-        recall = parts.searcher.search(request)
+
+        def ask() -> tuple[Recall, int | None]:
+            parts, shadow = self._spaces.shadowed()
+            return parts.searcher.search(request), shadow
+
+        recall, shadow = persisting(ask)
         if shadow is not None:
             self._shadowing.answered(request, recall, generation=shadow)
         return recall
@@ -92,13 +113,26 @@ class Home:
         scope: Scope,
         on_conflict: OnConflict,
         ttl: timedelta | None = None,
+        allow_forgotten: bool = False,
     ) -> Added:
-        """Store messages; see `ingest.Writer.add`."""
+        """Store messages; see `ingest.Writer.add`.
+
+        What was erased while it was being written leaves the store again before this returns.
+        """
         added: Added | None = None
         for parts in self._spaces.writing():
             given = messages if added is None else added
             self.drift.before_write(parts.watched)
-            again = parts.writer.add(given, scope=scope, on_conflict=on_conflict, ttl=ttl)
+            again = parts.writer.add(
+                given,
+                scope=scope,
+                on_conflict=on_conflict,
+                ttl=ttl,
+                allow_forgotten=allow_forgotten,
+            )
+            if added is not None and (back := added.beyond(again)):
+                self.forgetter.erase(back)
+                added = again
             added = again if added is None else added
         return _made(added)
 
@@ -187,6 +221,10 @@ class Home:
         present = today.replayer.replay(record, query=query, where=where, now=True)
         return replace(past, now=present.now, changes=present.changes, answer=present.answer)
 
+    def as_it_was(self, when: object) -> Home:
+        """Return the home of the store as it was; see `backup.Archive.past`."""
+        return self._elsewhen(self.archive.past(when))
+
     def close(self) -> None:
         """Let go of every generation."""
         self.drift.close()
@@ -211,8 +249,19 @@ def following(store: Store, *, embedders: Embedders, settings: Settings) -> Home
     def upcoming(generation: Generation) -> None:
         embedders.warm(generation.passport)
 
+    def elsewhen(past: Past) -> Home:
+        clock = StoppedClock(past.moment)
+        then = replace(settings, clock=clock, drift=DriftSettings(), maintain="off")
+        return following(past.store, embedders=embedders, settings=then)
+
     whole = store.whole
-    spaces = Spaces(whole.generations, make=make, upcoming=upcoming)
+    spaces = Spaces(whole.generations, make=make, upcoming=upcoming, erased=embedders.clear)
+    forgetter = Forgetter(
+        store,
+        tombstones=store.tombstones,
+        caches=lambda: spaces.forget(whole.generations.read().erasures),
+        tracing=settings.tracing,
+    )
     migrations = Migrations(
         whole, embedders=embedders, ranking=settings.ranking, tracing=settings.tracing
     )
@@ -221,7 +270,18 @@ def following(store: Store, *, embedders: Embedders, settings: Settings) -> Home
         settings=replace(settings.drift, migrate=migrating(migrations), remake=remaking),
         tracing=settings.tracing,
     )
-    return Home(store, spaces=spaces, migrations=migrations, drift=drift, ranking=settings.ranking)
+    if settings.maintain == "auto":
+        Background(store, tracing=settings.tracing)  # until the store is closed
+    return Home(
+        store,
+        spaces=spaces,
+        migrations=migrations,
+        drift=drift,
+        ranking=settings.ranking,
+        forgetter=forgetter,
+        archive=Archive(whole),
+        elsewhen=elsewhen,
+    )
 
 
 def _made(value: T | None) -> T:

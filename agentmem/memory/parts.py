@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from agentmem.administration import Administrator
-from agentmem.ingest import Changer, Clock, Writer
+from agentmem.guards import Admit, HandedOut
+from agentmem.ingest import Changer, Clock, Writer, admit_all
 from agentmem.monitoring import Drift, DriftSettings, Watched, watched_memory
 from agentmem.protocols import Embedder, Reranker, TokenCounter
 from agentmem.ranking import Ranking
@@ -15,6 +17,7 @@ from agentmem.retrieval import Packer, Searcher
 from agentmem.storage.resident import Residents
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Tracing
+from agentmem.types.maintenance import MaintenancePolicy
 
 __all__ = ["Parts", "Settings"]
 
@@ -30,6 +33,9 @@ class Settings:
     tracing: Tracing
     clock: Clock
     drift: DriftSettings = field(default_factory=DriftSettings)
+    admit: Admit = admit_all
+    handed_out: HandedOut | None = None
+    maintain: MaintenancePolicy = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +80,10 @@ class Parts:
         ranking, reranker = settings.ranking, settings.reranker
         residents = Residents(store, max_bytes=settings.resident_bytes)
         watched = watched_memory(store, embedder=embedder, tables=store.watching)
-        searcher = Searcher(
-            store,
-            residents,
-            embedder=embedder,
-            reranker=reranker,
-            now=clock.now,
-            tracing=tracing,
-            listener=drift.listener(watched),
+        search = partial(
+            Searcher, store, residents, embedder=embedder, reranker=reranker, now=clock.now
         )
+        searcher = search(tracing=tracing, listener=drift.listener(watched))
         replayer = SearchReplayer(
             store,
             residents,
@@ -93,8 +94,10 @@ class Parts:
             tracing=tracing,
             present=present,
         )
-        administrator = Administrator(store, tracing=tracing)
-        writer = Writer(store, embedder=embedder, clock=clock, tracing=tracing)
+        administrator = Administrator(store, tracing=tracing, present=clock.present)
+        writer = Writer(
+            store, embedder=embedder, clock=clock, tracing=tracing, admit=settings.admit
+        )
         return cls(
             store=store,
             residents=residents,
@@ -104,19 +107,17 @@ class Parts:
             tracing=tracing,
             writer=writer,
             searcher=searcher,
-            packer=Packer(searcher, counter=settings.counter, tracing=tracing),
+            packer=Packer(
+                searcher,
+                counter=settings.counter,
+                tracing=tracing,
+                handed_out=settings.handed_out,
+            ),
             replayer=replayer,
             administrator=administrator,
             changer=Changer(
                 store, writer=writer, administrator=administrator, clock=clock, tracing=tracing
             ),
             watched=watched,
-            quiet=Searcher(
-                store,
-                residents,
-                embedder=embedder,
-                reranker=reranker,
-                now=clock.now,
-                tracing=Tracing.silent(),
-            ),
+            quiet=search(tracing=Tracing.silent()),
         )

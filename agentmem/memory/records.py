@@ -16,8 +16,9 @@ from agentmem.ingest import OnConflict
 from agentmem.memory.home import Home
 from agentmem.memory.parts import Parts
 from agentmem.scopes import Bound
-from agentmem.transfer import import_records
+from agentmem.transfer import Written, import_records
 from agentmem.types import AllScopes, Deletion, ImportReport, Scope, Session, StoreStats, Turn
+from agentmem.types.guards import LeftOut
 
 __all__ = ["Moment", "Records", "Where", "as_filter", "as_moment", "lifetime"]
 
@@ -56,7 +57,8 @@ class Records:
         """Store a file or stream of messages of any size, in bounded memory.
 
         A line that cannot be stored is set aside with its number and the reason, and the rest
-        is loaded. Killed and called again, it goes on where it was.
+        is loaded; one that a `before_store` hook refused, without its text. Killed and called
+        again, it goes on where it was.
 
         Args:
             source: A `.jsonl`, `.jsonl.gz` or `.parquet` file, `-` for standard input, or an
@@ -79,9 +81,10 @@ class Records:
             raise InvalidInput(f"on_conflict={shown(on_conflict)}: pass 'error' or 'replace'.")
         scope = self._bound.narrowed(Scope(user_id, agent_id, session_id))
 
-        def write(batch: Sequence[object]) -> tuple[int, int]:
+        def write(batch: Sequence[object]) -> Written:
             added = self._home.add(batch, scope=scope, on_conflict=on_conflict)
-            return added.stored, added.unchanged
+            out = {n: one for n, one in enumerate(added.outcomes) if isinstance(one, LeftOut)}
+            return Written(added.stored, added.unchanged, out)
 
         return import_records(
             source,
@@ -128,15 +131,10 @@ class Records:
             StoreError: The store could not be read, or the file not written.
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
-        return self._parts.administrator.export(
-            Export(
-                Path(location(path, what="path")),
-                scope=reading,
-                vectors=vectors,
-                overwrite=overwrite,
-            ),
-            progress=progress,
+        wanted = Export(
+            Path(location(path, what="path")), scope=reading, vectors=vectors, overwrite=overwrite
         )
+        return self._home.read(lambda parts: parts.administrator.export(wanted, progress=progress))
 
     def get(
         self,
@@ -156,7 +154,7 @@ class Records:
             StoreError: The store could not be read.
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
-        return self._parts.administrator.get(turn_id, scope=reading)
+        return self._home.read(lambda parts: parts.administrator.get(turn_id, scope=reading))
 
     def turns(
         self,
@@ -177,8 +175,11 @@ class Records:
             StoreError: The store could not be read.
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
-        return self._parts.administrator.page(
-            scope=reading, where=as_filter(where), offset=offset, limit=limit
+        matching = as_filter(where)
+        return self._home.read(
+            lambda parts: parts.administrator.page(
+                scope=reading, where=matching, offset=offset, limit=limit
+            )
         )
 
     def sessions(
@@ -196,7 +197,7 @@ class Records:
             StoreError: The store could not be read.
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
-        return self._parts.administrator.sessions(scope=reading)
+        return self._home.read(lambda parts: parts.administrator.sessions(scope=reading))
 
     def count(
         self,
@@ -214,7 +215,10 @@ class Records:
             StoreError: The store could not be read.
         """
         reading = self._bound.reading(Scope(user_id, agent_id, session_id), scope)
-        return self._parts.administrator.count(scope=reading, where=as_filter(where))
+        matching = as_filter(where)
+        return self._home.read(
+            lambda parts: parts.administrator.count(scope=reading, where=matching)
+        )
 
     def stats(self) -> StoreStats:
         """Return size and state of the whole store: counts, no content.
@@ -224,7 +228,7 @@ class Records:
             StoreError: The store could not be read.
         """
         self._bound.check_open("stats")
-        return self._parts.administrator.stats()
+        return self._home.read(lambda parts: parts.administrator.stats())
 
     def delete(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any, Final, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
@@ -20,11 +21,12 @@ from agentmem.messages.parts import Said, address, read_content, rendered, tool_
 from agentmem.messages.shapes import as_mapping, fields_of
 from agentmem.types import Role
 
-__all__ = ["MAX_METADATA_BYTES", "MAX_TEXT_BYTES", "Message", "read_message"]
+__all__ = ["MAX_ATTACHMENTS", "MAX_METADATA_BYTES", "MAX_TEXT_BYTES", "Message", "read_message"]
 
 MAX_TEXT_BYTES: Final = 4 * 2**20  # a long book; more is a file, and would be thousands of chunks
 MAX_METADATA_BYTES: Final = 256 * 2**10  # room for a tool call's arguments; it is read per row
 MAX_URL_CHARS: Final = 8_192  # what browsers and servers take; longer ones are inline data
+MAX_ATTACHMENTS: Final = 100  # what chat APIs take at most; more is an album, kept elsewhere
 CLOCK_SKEW: Final = timedelta(days=1)  # wrong clocks and zones pass; dates talked about do not
 ALIASES: Final = {"human": "user", "ai": "assistant", "model": "assistant", "bot": "assistant"} | {
     "function": "tool"
@@ -119,7 +121,13 @@ def _attachments(value: object) -> object:
             f"attachments {shown(value)} is no list. Pass a list of dictionaries such as "
             '{"type": "image", "url": "...", "caption": "..."}.'
         )
-    return tuple(as_mapping(one) or one for one in value)
+    shared = tuple(islice(value, MAX_ATTACHMENTS + 1))
+    if len(shared) > MAX_ATTACHMENTS:
+        raise InvalidInput(
+            f"attachments are more than {MAX_ATTACHMENTS}, the most that one message holds. Spread "
+            "them over several messages, or keep the list elsewhere and its address here."
+        )
+    return tuple(as_mapping(one) or one for one in shared)
 
 
 class AttachmentModel(BaseModel):
@@ -169,6 +177,14 @@ class Message(BaseModel):
         """The captions of what was shared."""
         return tuple(one.caption for one in self.attachments if one.caption)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its texts: content, captions, addresses and metadata."""
+        addresses = (one.url for one in self.attachments if one.url)
+        texts = (self.content, *self.captions, *addresses)
+        written = json.dumps(self.metadata, ensure_ascii=False) if self.metadata else ""
+        return sum(len(text.encode()) for text in (*texts, written))
+
 
 def read_message(message: object, *, where: str, now: datetime) -> Message:
     """Read and validate one message.
@@ -207,8 +223,13 @@ def _said(fields: dict[str, Any], *, where: str) -> Said:
     """Take content, refusal and tool calls out of the fields, and read them."""
     said = read_content(fields.pop("content", None), where=f"{where}: content")
     if (refusal := fields.pop("refusal", None)) is not None:
-        said.texts.append(refusal)
+        said.texts.append(read_content(refusal, where=f"{where}: refusal").text)
     calls = fields.pop("tool_calls", None) or ()
+    if not isinstance(calls, (list, tuple)):
+        raise InvalidInput(
+            f"{where}: tool_calls {shown(calls)} is no list. Pass a list of tool calls, such as "
+            '{"id": "...", "function": {"name": "...", "arguments": "..."}}.'
+        )
     if (call := fields.pop("function_call", None)) is not None:
         calls = (*calls, call)
     said.calls.extend(tool_call(call, where=f"{where}: tool call") for call in calls)

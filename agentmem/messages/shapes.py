@@ -8,13 +8,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from itertools import islice
 from typing import Any, Final
 
 from agentmem.checks import nearest, shown
 from agentmem.errors import InvalidInput
 from agentmem.types import Turn
 
-__all__ = ["FIELDS", "as_mapping", "each_message", "fields_of", "gathered"]
+__all__ = ["FIELDS", "MAX_MESSAGES", "as_mapping", "each_message", "fields_of", "gathered"]
+
+MAX_MESSAGES: Final = 10_000  # of one add: they are embedded together, and stored or refused whole
 
 FIELDS: Final = (
     "id",
@@ -57,7 +60,7 @@ def each_message(messages: object) -> list[tuple[str, object]]:
     if _is_message(messages):
         return [("the message", messages)]
     if isinstance(messages, Iterable) and not isinstance(messages, (bytes, bytearray)):
-        return [(f"messages[{place}]", one) for place, one in enumerate(messages)]
+        return [(f"messages[{place}]", one) for place, one in enumerate(_listed(messages))]
     raise _not_a_message("messages", messages)
 
 
@@ -65,7 +68,23 @@ def gathered(messages: object) -> object:
     """Return one message as it is, and several as a list that can be counted and read twice."""
     if _is_message(messages) or not isinstance(messages, Iterable):
         return messages
-    return messages if isinstance(messages, (bytes, bytearray)) else list(messages)
+    return messages if isinstance(messages, (bytes, bytearray)) else _listed(messages)
+
+
+def _listed(messages: Iterable[object]) -> list[object]:
+    """Return the messages as a list; what never ends, or is too much at once, is not read whole.
+
+    Raises:
+        InvalidInput: There are more than `MAX_MESSAGES`.
+    """
+    found = list(islice(messages, MAX_MESSAGES + 1))
+    if len(found) > MAX_MESSAGES:
+        raise InvalidInput(
+            f"these are more than {MAX_MESSAGES:,} messages, the most that one call stores, and "
+            "nothing was stored. Pass them to memory.import_turns, which takes any number in "
+            "bounded memory, or add them in parts."
+        )
+    return found
 
 
 def _is_message(value: object) -> bool:

@@ -6,7 +6,7 @@ in its session was; where none is dated, when it was stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,9 +16,10 @@ from agentmem.messages.model import Message, read_message
 from agentmem.messages.shapes import each_message
 from agentmem.types import Attachment, Scope, Turn
 
-__all__ = ["TEXT_FORMAT", "embedding_text", "is_undated", "to_turns"]
+__all__ = ["MAX_CALL_BYTES", "TEXT_FORMAT", "embedding_text", "is_undated", "to_turns"]
 
 TEXT_FORMAT: Final = "speaker-caption-v1"  # part of the passport: another format, another space
+MAX_CALL_BYTES: Final = 64 * 2**20  # of texts in one call; they are held several times over
 TICK: Final = timedelta(microseconds=1)  # the store's resolution: keeps the order within a call
 
 
@@ -44,7 +45,7 @@ def to_turns(
     check_scope(scope)
     now = utc(now, what="now")
     places = each_message(messages)
-    read = [read_message(message, where=where, now=now) for where, message in places]
+    read = list(_bounded(read_message(one, where=where, now=now) for where, one in places))
     names = [where for where, _ in places]
     scopes = [_narrowed(scope, one, where=where) for one, where in zip(read, names, strict=True)]
     times = _event_times(read, scopes)
@@ -67,6 +68,20 @@ def to_turns(
             )
         )
     return turns
+
+
+def _bounded(messages: Iterable[Message]) -> Iterator[Message]:
+    """Pass messages on, as long as they are not too much for one call."""
+    total = 0
+    for place, message in enumerate(messages):
+        total += message.size
+        if total > MAX_CALL_BYTES:
+            raise InvalidInput(
+                f"the first {place + 1:,} messages have {total:,} bytes already, and one call "
+                f"stores at most {MAX_CALL_BYTES:,}. Nothing was stored. Pass them to "
+                "memory.import_turns, which works in bounded memory, or add them in parts."
+            )
+        yield message
 
 
 def _narrowed(scope: Scope, message: Message, *, where: str) -> Scope:

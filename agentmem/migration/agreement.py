@@ -126,7 +126,7 @@ class Agreement:
             Residents(store),
             embedder=embedder,
             reranker=None,
-            now=Clock.now,
+            now=Clock().now,
             tracing=Tracing.silent(),
         )
 

@@ -257,9 +257,12 @@ class Migrator:
     def _carry(self, copy: Copy, keys: Sequence[str]) -> Iterator[int]:
         """Embed these keys anew and store them; give how many keys each commit settled."""
         size = max(LEAST_A_COMMIT, -(-len(keys) // COMMITS))
+        erasures = self._steps.erasures
         for made in self._engine.made(copy, keys, size=size, alive=self._check):
             self._check(anew=True)  # who was stopped for minutes may have lost it to another
             copy.put(made.rows)
+            if self._steps.erasures != erasures:
+                copy.take_back(made.rows)
             self._set_aside(made.poisoned)
             self._carried += made.keys
             yield made.keys

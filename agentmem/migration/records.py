@@ -7,9 +7,6 @@ beat stands still, has lost it to the next who asks.
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +18,7 @@ import uuid_utils
 
 from agentmem.errors import ConcurrentWrite, InvalidInput, NotFound
 from agentmem.storage.meta import Meta
+from agentmem.storage.owners import Owner
 from agentmem.types import Gate, MigrationStatus, Poisoned
 
 __all__ = ["Owner", "Record", "Records", "new_id"]
@@ -32,33 +30,6 @@ KEPT: Final = 50  # finished migrations that a store remembers
 SILENCE: Final = 30.0  # seconds without a beat: a batch takes a few
 LOOK: Final = 0.5  # seconds between two looks at somebody else's beat
 SWAPS: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who runs a migration: one run of one process."""
-
-    host: str
-    pid: int
-    token: str
-
-    @classmethod
-    def me(cls) -> Owner:
-        """Return a new one, of this process."""
-        return cls(socket.gethostname(), os.getpid(), secrets.token_hex(8))
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it was a process of this machine that is there no more."""
-        if self.host != socket.gethostname():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:  # somebody else's process: it is there
-            return False
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +66,7 @@ class Record:
         for name in ("started_at", "updated_at", "finished_at", "flipped_at"):
             told[name] = None if told[name] is None else datetime.fromisoformat(told[name])
         told["gates"] = tuple(Gate(**one) for one in told["gates"])
-        owner = None if value["owner"] is None else Owner(**value["owner"])
+        owner = None if value["owner"] is None else Owner.from_json(value["owner"])
         status = MigrationStatus(**told)
         return cls(status, owner, value["beat"], value["kind"], value["options"])
 
@@ -244,8 +215,8 @@ def _taken(now: Record, *, seen: Record, owner: Owner) -> Record | None:
     """A migration with its new owner, unless somebody else took it meanwhile."""
     if (now.owner, now.beat) != (seen.owner, seen.beat):
         return None
-    named = f"{owner.host}:{owner.pid}"
-    return replace(now, owner=owner, beat=now.beat + 1, status=replace(now.status, owner=named))
+    status = replace(now.status, owner=owner.name)
+    return replace(now, owner=owner, beat=now.beat + 1, status=status)
 
 
 def new_id() -> str:

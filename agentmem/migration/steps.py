@@ -89,6 +89,11 @@ class Steps:
         """Whether the next generation is in force."""
         return self._store.generations.read().active == self.target.number
 
+    @property
+    def erasures(self) -> int:
+        """How often something was erased from the store."""
+        return self._store.generations.read().erasures
+
     def shadow(self, *, shown: bool) -> None:
         """Ask processes that can to compare both generations on live questions, or to stop."""
         wanted = self.target.number if shown else None

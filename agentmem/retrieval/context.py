@@ -6,10 +6,11 @@ and an answer its question. The count is exact, by the tokenizer given, and neve
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from agentmem.checks import shown
 from agentmem.errors import InvalidInput
 from agentmem.protocols import TokenCounter
 from agentmem.retrieval.search import Found, Request, Searcher
@@ -21,6 +22,7 @@ from agentmem.types import Context, Dropped, Hit, Turn
 __all__ = ["Neighbours", "Packer", "hits_for", "render"]
 
 Neighbours: TypeAlias = int | Literal["auto"]
+HandedOut: TypeAlias = Callable[[Iterable[tuple[str | None, str]]], None]
 MOST_NEIGHBOURS: Final = 10  # a screenful on each side; more is `memory.turns(session_id=...)`
 TOKENS_A_TURN: Final = 4  # role, colon, word, newline: no line is shorter
 MOST_HITS: Final = 400
@@ -43,12 +45,21 @@ class Packer:
         searcher: Searches it.
         counter: Counts the tokens of the reader.
         tracing: Opens spans.
+        handed_out: Is told each text of a context, with the user whose turn it is.
     """
 
-    def __init__(self, searcher: Searcher, *, counter: TokenCounter, tracing: Tracing) -> None:
+    def __init__(
+        self,
+        searcher: Searcher,
+        *,
+        counter: TokenCounter,
+        tracing: Tracing,
+        handed_out: HandedOut | None = None,
+    ) -> None:
         self._searcher = searcher
         self._counter = counter
         self._tracing = tracing
+        self._handed_out = handed_out
 
     def pack(self, request: Request, *, max_tokens: int, neighbours: Neighbours) -> Context:
         """Search, and pack what was found.
@@ -71,6 +82,8 @@ class Packer:
             found = self._searcher.found(request)
             with current.phase("pack"):
                 context = self._packed(found, max_tokens=max_tokens, neighbours=neighbours)
+                if self._handed_out is not None:
+                    self._handed_out(_texts(context))
             current.metrics.tokens("packed", tokens=context.tokens)
             current.describe(
                 lambda: of_query(request.query, current.content, names=["input.value"])
@@ -208,6 +221,13 @@ def render(turns: Iterable[Turn]) -> str:
     return "\n".join(lines)
 
 
+def _texts(context: Context) -> Iterator[tuple[str | None, str]]:
+    """What a context hands out in either form, turn by turn, with the user whose it is."""
+    for turn, message in zip(context.turns, context.messages, strict=True):
+        for text in (_header(turn), _line(turn), message["content"]):
+            yield turn.user_id, text
+
+
 def _section(turn: Turn) -> tuple[object, ...]:
     return turn.event_time.date(), turn.session_id
 
@@ -268,7 +288,7 @@ def _with_neighbours(found: Found, unit: _Unit, neighbours: Neighbours) -> _Unit
 
 def _check_budget(max_tokens: object) -> None:
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
-        raise InvalidInput(f"max_tokens={max_tokens!r}: pass the budget in tokens, 1 or more.")
+        raise InvalidInput(f"max_tokens={shown(max_tokens)}: pass the budget in tokens, 1 or more.")
 
 
 def _check_neighbours(neighbours: object) -> None:
@@ -276,6 +296,6 @@ def _check_neighbours(neighbours: object) -> None:
         not isinstance(neighbours, int) or not 0 <= neighbours <= MOST_NEIGHBOURS
     ):
         raise InvalidInput(
-            f"neighbours={neighbours!r}: pass 'auto', or how many turns on each side, from 0 to "
-            f"{MOST_NEIGHBOURS}."
+            f"neighbours={shown(neighbours)}: pass 'auto', or how many turns on each side, from 0 "
+            f"to {MOST_NEIGHBOURS}."
         )

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.checks import EPOCH
+from agentmem.checks import EPOCH, shown
 from agentmem.embedding.queries import embed_query
 from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
@@ -309,7 +309,7 @@ def _checked(request: Request) -> Query:
     """Refuse a request that could only give a misleading answer."""
     k: object = request.k
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InvalidInput(f"k={k!r}: pass how many hits you want, 1 or more.")
+        raise InvalidInput(f"k={shown(k)}: pass how many hits you want, 1 or more.")
     if request.mode not in MODES:
-        raise InvalidInput(f"mode={request.mode!r} is none of {', '.join(MODES)}.")
+        raise InvalidInput(f"mode={shown(request.mode)} is none of {', '.join(MODES)}.")
     return read_query(request.query)

@@ -6,7 +6,7 @@ Takes what the storage read; a `Tool` is made of its definition only when it is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from agentmem.storage.catalogue import ARGUMENTS, DESCRIPTION, NAME, CatalogueSt
 from agentmem.storage.tool_schema import tool_from_definition
 from agentmem.types import Tool
 
-__all__ = ["Shelf", "View"]
+__all__ = ["Shelf", "View", "catalogue_fingerprint"]
 
 VIEWS: Final = {"name": NAME, "description": DESCRIPTION, "arguments": ARGUMENTS}
 UNCOUNTED: Final = -1  # tokens of a definition that the counter could not count
@@ -84,7 +84,7 @@ class Shelf:
             views={name: _view(state, kind, size) for name, kind in VIEWS.items()},
             index=Names.of(names),
             place={key: place for place, key in enumerate(keys)},
-            fingerprint=_fingerprint(strings(heads["content_hash"])),
+            fingerprint=catalogue_fingerprint(strings(heads["content_hash"])),
         )
 
     def __len__(self) -> int:
@@ -134,5 +134,6 @@ def _counted(tokens: pa.ChunkedArray[Any]) -> NDArray[np.int64]:
     return counted
 
 
-def _fingerprint(hashes: list[str]) -> str:
+def catalogue_fingerprint(hashes: Iterable[str]) -> str:
+    """Return what tells a catalogue from another, given the content hashes of its tools."""
     return hashlib.blake2b("".join(sorted(hashes)).encode(), digest_size=8).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timezone
 from pathlib import Path
+from stat import S_ISREG
 
 import pyarrow as pa
 
@@ -42,14 +43,19 @@ def count_distinct(rows: pa.Table, columns: Sequence[str]) -> int:
 
 
 def folder_bytes(folder: Path | None) -> int | None:
-    """Return the size of all files below a folder; None where there is no folder."""
+    """Return the size of all files below a folder; None where there is no folder.
+
+    A file that snapshots share with the store is counted once.
+    """
     if folder is None:
         return None
-    return sum(_size(path) for path in folder.rglob("*"))
+    return sum(dict(_size(path) for path in folder.rglob("*")).values())
 
 
-def _size(path: Path) -> int:
+def _size(path: Path) -> tuple[object, int]:
+    """Return what tells a file apart, whatever its names are, and its size."""
     try:
-        return path.stat().st_size if path.is_file() else 0
+        told = path.lstat()
     except OSError:  # deleted by another process's compaction since it was listed
-        return 0
+        return path, 0
+    return (told.st_dev, told.st_ino), told.st_size if S_ISREG(told.st_mode) else 0

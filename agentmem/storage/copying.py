@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from agentmem.storage.arrow import matrix, strings
 from agentmem.storage.catalogue import TOOLS
 from agentmem.storage.description import Generation
+from agentmem.storage.erasure import Rewriter
 from agentmem.storage.guard import Guard
 from agentmem.storage.handle import Handle
 from agentmem.storage.keyed import read_keyed, replace_keyed
@@ -97,6 +98,7 @@ class Copy:
             Handle(opened, table=one.table(held), holding=held, guard=guard, compacts=False)
             for one in (source, target)
         )
+        self._rewriter = Rewriter(opened, target.table(held), guard)
 
     def outstanding(self) -> Outstanding:
         """Compare keys and revisions of both, each at one version."""
@@ -126,6 +128,18 @@ class Copy:
         """Remove keys from the next generation."""
         if keys:
             self._target.commit(lambda table: table.delete(keys_sql(keys)), action=CARRY)
+
+    def take_back(self, rows: pa.Table) -> None:
+        """Erase those of some rows whose key is no longer in the generation in force.
+
+        For when something was erased while they were carried: their bytes leave the files.
+        """
+        keys = list(dict.fromkeys(strings(rows["key"])))
+        there = set(strings(read_keyed(self._source, keys, columns=["key"])["key"]))
+        gone = [key for key in keys if key not in there]
+        if gone:
+            self._rewriter.remove(keys_sql(gone))
+            self._rewriter.drop_past()
 
     def release(self) -> int:
         """Remove the rows whose text could not be embedded, so that they are outstanding again."""

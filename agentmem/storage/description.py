@@ -50,6 +50,7 @@ class Description:
         flips: How often another generation was put in force.
         seal: Name of the run of a migration for which writers wait; None while they need not.
         shadow: Number of a generation that live questions are asked of as well, to compare.
+        erasures: How often something was erased; what was known of it has to be forgotten.
         ready: Whether creation was not cut short.
         schema_version: Of its tables.
         analysis: How texts were cut into words.
@@ -62,6 +63,7 @@ class Description:
     flips: int = 0
     seal: str | None = None
     shadow: int | None = None
+    erasures: int = 0
     ready: bool = False
     schema_version: int = field(default=SCHEMA_VERSION)
     analysis: str = field(default=ANALYSIS)

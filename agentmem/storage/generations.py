@@ -175,6 +175,7 @@ class Spaces(Generic[S]):
         generations: Of the store.
         make: From a generation to what is held of it, such as its tables with their embedder.
         upcoming: Told once of each generation that is being made, to prepare for it.
+        erased: Called when something was erased, and nothing remembered may be used any more.
     """
 
     def __init__(
@@ -183,8 +184,11 @@ class Spaces(Generic[S]):
         *,
         make: Callable[[Generation], S],
         upcoming: Callable[[Generation], None] = lambda _: None,
+        erased: Callable[[], None] = lambda: None,
     ) -> None:
         self._upcoming = upcoming
+        self._erased = erased
+        self._erasures = generations.read().erasures
         self._announced = 0
         self._generations = generations
         self._make = make
@@ -211,6 +215,8 @@ class Spaces(Generic[S]):
             StoreError: The store could not be read.
         """
         now = self._generations.read()
+        if now.erasures != self._erasures:
+            self.forget(now.erasures)
         found = self._of(now.generation)
         if now.last > max(now.active, self._announced):
             self._announce(now)
@@ -252,8 +258,9 @@ class Spaces(Generic[S]):
     def writing(self) -> Iterator[S]:
         """Give where to write, and once more whenever the store moved during the write.
 
-        For `for`: the body makes one write. The loop ends when the write is in the generation in
-        force, and may be acknowledged.
+        Once more as well where something was erased meanwhile, which a write that had begun by
+        then may bring back. For `for`: the body makes one write. The loop ends when the write is
+        in the generation in force, and may be acknowledged.
 
         Raises:
             EmbedderMismatch: This process has no embedder of the space in force.
@@ -263,8 +270,16 @@ class Spaces(Generic[S]):
         while before is not None:
             yield self._of(before.generation)
             after = self._generations.unsealed()
-            stayed = (after.active, after.flips) == (before.active, before.flips)
+            stayed = _state(after) == _state(before)
             before = None if stayed else after  # there and back again is a move as well
+
+    def forget(self, erasures: int) -> None:
+        """Let go of everything that is held, because something was erased so often by now."""
+        with self._lock:  # what is in use is kept by whoever uses it
+            if erasures != self._erasures:
+                self._erasures = erasures
+                self._held = {}
+                self._erased()
 
     def others(self, number: int) -> list[Generation]:
         """Return the generations that are kept, or being made, beside the one of that number."""
@@ -294,6 +309,10 @@ class Spaces(Generic[S]):
             if generation.number not in self._held:
                 self._held[generation.number] = self._make(generation)
             return self._held[generation.number]
+
+
+def _state(now: Description) -> tuple[int, int, int]:
+    return now.active, now.flips, now.erasures
 
 
 def _unsealed(description: Description, *, seal: str) -> Description | None:

@@ -143,15 +143,19 @@ class Handle:
                 raise _gone(self.uri, self._reading, version) from error
         return Past(table, uri=self.uri, reading=self._reading, guard=self._guard)
 
-    def commit(self, operation: Callable[[Table], T], *, action: str) -> T:
+    def commit(self, operation: Callable[[Table], T], *, action: str, repeatable: bool = True) -> T:
         """Write, retrying while other writers come first; then compact if it is time.
+
+        See `border.commit` for `repeatable`.
 
         Raises:
             ConcurrentWrite: Others came first at every attempt.
             StoreError: The store is read-only or closed, or the write failed.
         """
         self._guard.check_writable(action)
-        result = commit(lambda: operation(self._table), uri=self.uri, action=action)
+        result = commit(
+            lambda: operation(self._table), uri=self.uri, action=action, repeatable=repeatable
+        )
         if self._is_due():
             self.compact()
         return result

@@ -5,19 +5,20 @@ The rows of one key share a `content_hash`, and one of them, the head, stands fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
 import pyarrow as pa
 from lancedb.table import Table
 
-from agentmem.storage.arrow import strings
+from agentmem.storage.arrow import integers, strings
+from agentmem.storage.border import persisting
 from agentmem.storage.handle import Handle, Past
-from agentmem.storage.quoting import EVERYTHING, both
+from agentmem.storage.quoting import EVERYTHING, both, literal
 from agentmem.storage.sql import contents_sql, keys_sql
 
-__all__ = ["insert_absent", "read_keyed", "replace_keyed"]
+__all__ = ["insert_absent", "read_keyed", "replace_keyed", "replace_seen"]
 
 KEYS_A_QUERY: Final = 10_000  # 350 kB of SQL; parsed in 20 ms
 
@@ -26,15 +27,21 @@ def read_keyed(
     handle: Handle | Past, keys: Iterable[str], *, columns: Iterable[str], where: str = EVERYTHING
 ) -> pa.Table:
     """Return the rows of these keys that meet a condition, in no particular order."""
-    remaining = iter(dict.fromkeys(keys))
-    wanted = list(columns)
+    names, wanted = list(dict.fromkeys(keys)), list(columns)
+    return persisting(lambda: _read(handle, names, columns=wanted, where=where))
+
+
+def _read(
+    handle: Handle | Past, keys: Iterable[str], *, columns: list[str], where: str
+) -> pa.Table:
+    remaining = iter(keys)
     found = []
     with handle.reading() as table:
         while some := list(islice(remaining, KEYS_A_QUERY)):
-            query = table.search().where(both(keys_sql(some), where)).select(wanted)
+            query = table.search().where(both(keys_sql(some), where)).select(columns)
             found.append(query.to_arrow())
         if not found:
-            return table.search().where("false").select(wanted).to_arrow()
+            return table.search().where("false").select(columns).to_arrow()
     return pa.concat_tables(found)
 
 
@@ -112,3 +119,53 @@ def replace_keyed(
         return int(builder.execute(rows).version)
 
     return handle.commit(merge, action=action)
+
+
+def replace_seen(
+    handle: Handle,
+    seen: Mapping[str, int],
+    *,
+    rows: pa.Table,
+    row_key: str,
+    heads: str,
+    action: str,
+) -> list[str]:
+    """Put rows in the place of those that are as they were seen, and add those that are new.
+
+    Args:
+        handle: The table.
+        seen: Revision of each key whose rows may be replaced.
+        rows: The new rows, all of one revision.
+        row_key: The table's primary key.
+        heads: The condition that a row is a head.
+        action: What is being done, to follow "could not".
+
+    Returns:
+        The keys that were changed or taken since, whose rows stay as the others left them.
+
+    Raises:
+        ConcurrentWrite: Others came first at every attempt.
+        StoreError: The write failed; nothing was changed.
+    """
+    within, target = (
+        " OR ".join(
+            f"({of}key = {literal(key)} AND {of}rev = {rev:d})" for key, rev in seen.items()
+        )
+        for of in ("", "target.")
+    )
+
+    def merge(table: Table) -> None:
+        builder = table.merge_insert(row_key).when_matched_update_all(where=target)
+        builder = builder.when_not_matched_insert_all()
+        builder.when_not_matched_by_source_delete(within).execute(rows)
+
+    handle.commit(merge, action=action)
+    ours = list(dict.fromkeys(strings(rows["key"])))
+    rev = int(integers(rows["rev"])[0])
+    there = read_keyed(handle, ours, columns=["key", "rev"], where=heads)
+    now = dict(zip(strings(there["key"]), integers(there["rev"]).tolist(), strict=True))
+    lost = [key for key in ours if now.get(key) != rev]
+    if lost and rows.num_rows > len(ours):  # of a key that was lost, later rows may have been new
+        strays = both(keys_sql(lost), f"rev = {rev:d}")
+        handle.commit(lambda table: table.delete(strays), action=action)
+    return lost

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from agentmem.errors import InvalidInput
 from agentmem.storage.rows import (
+    PLAIN,
     PRIMARY_KEY,
     STAMPED,
     TIMES,
@@ -98,8 +99,8 @@ def observations_schema(dimension: int) -> pa.Schema:
         pa.field("lesson_id", pa.string(), nullable=False),
         pa.field("namespace", pa.string(), nullable=False),
         pa.field("tool", pa.string(), nullable=False),
-        pa.field("query", pa.string(), nullable=False),
-        pa.field("lexemes", pa.string(), nullable=False),
+        pa.field("query", pa.string(), nullable=False, metadata=PLAIN),
+        pa.field("lexemes", pa.string(), nullable=False, metadata=PLAIN),
         pa.field("label", pa.int8(), nullable=False),
         pa.field("succeeded", pa.bool_()),
         pa.field("observed_at", TIMES, nullable=False),

@@ -87,7 +87,11 @@ class Lessons:
         """
         self._guard.check_writable(TEACH)
         row = lesson_row(lesson)
-        self._log.made(TEACH).commit(lambda table: table.add(row), action=TEACH)
+
+        def insert(table: Table) -> None:
+            table.merge_insert("id").when_not_matched_insert_all().execute(row)
+
+        self._log.made(TEACH).commit(insert, action=TEACH)
 
     def lessons(self) -> list[dict[str, Any]]:
         """Return every lesson, in order of id, with the fields of `lesson_row`."""

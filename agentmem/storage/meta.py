@@ -17,6 +17,7 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from agentmem.errors import ConcurrentWrite, StoreError
+from agentmem.storage.arrow import strings
 from agentmem.storage.border import commit, store_errors
 from agentmem.storage.guard import Guard
 from agentmem.storage.quoting import literal
@@ -70,12 +71,21 @@ class Meta:
             rows = query.to_arrow().to_pylist()
         return Value(json.loads(rows[0]["value"]), rows[0]["rev"]) if rows else None
 
+    def names(self, prefix: str) -> list[str]:
+        """Return the names that begin with a prefix, in order."""
+        self._guard.check()
+        with store_errors(self._uri, "read the store's description"):
+            rows = self._table.search().select(["key"]).to_arrow()
+        return sorted(name for name in strings(rows["key"]) if name.startswith(prefix))
+
     def put_if_absent(self, key: str, value: Any) -> bool:
         """Put a value where there is none; return whether this call did."""
         self._guard.check_writable(DESCRIBE)
         row = pa.Table.from_pylist([{"key": key, "value": _text(value), "rev": 0}], META_SCHEMA)
         merge = self._table.merge_insert("key").when_not_matched_insert_all()
-        result = commit(lambda: merge.execute(row), uri=self._uri, action=DESCRIBE)
+        result = commit(
+            lambda: merge.execute(row), uri=self._uri, action=DESCRIBE, repeatable=False
+        )
         return bool(result.num_inserted_rows == 1)
 
     def compare_and_swap(self, key: str, value: Any, *, rev: int) -> bool:
@@ -87,6 +97,7 @@ class Meta:
             lambda: self._table.update(where=where, values_sql=values),
             uri=self._uri,
             action=DESCRIBE,
+            repeatable=False,  # the second time would tell that another was faster
         )
         won = bool(result.rows_updated == 1)
         if won and self._is_due():

@@ -26,7 +26,7 @@ from agentmem.storage.quoting import both, literal
 from agentmem.storage.rows import PRIMARY_KEY, TIMES, digest, table_of, vector_type
 from agentmem.types import AllScopes, DriftSubject, Scope
 
-__all__ = ["KEPT", "Asked", "Listener", "Question", "Questions"]
+__all__ = ["KEPT", "Asked", "Listener", "Question", "Questions", "questions_schema"]
 
 QUESTIONS: Final = "questions"
 KEEP: Final = "keep a sample of questions"
@@ -119,7 +119,7 @@ class Questions:
             opened,
             table=opened.table(QUESTIONS),
             holding="questions",
-            schema=_schema(self._dimension),
+            schema=questions_schema(self._dimension),
             guard=guard,
         )
 
@@ -194,10 +194,11 @@ class Questions:
             },
         }
         vectors = np.stack([one.vector for one in questions])
-        return table_of(columns, schema=_schema(self._dimension), vectors=vectors)
+        return table_of(columns, schema=questions_schema(self._dimension), vectors=vectors)
 
 
-def _schema(dimension: int) -> pa.Schema:
+def questions_schema(dimension: int) -> pa.Schema:
+    """Return the schema of a table of questions whose vectors have that many components."""
     columns: list[pa.Field[Any]] = [
         pa.field("id", pa.string(), nullable=False, metadata=PRIMARY_KEY),
         pa.field("subject", pa.string(), nullable=False),

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 
 from agentmem.errors import VersionGone
 from agentmem.filters import Filter
-from agentmem.storage.arrow import matrix, strings
+from agentmem.storage.arrow import integers, matrix, strings
+from agentmem.storage.border import persisting
 from agentmem.storage.census import count_distinct, folder_bytes, sessions_of
 from agentmem.storage.handle import Handle, Past, count_fragments
 from agentmem.storage.keyed import read_keyed
@@ -50,6 +52,11 @@ class Reads:
     def name(self) -> str:
         """The folder or address, as it was given."""
         return self._opened.uri
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its files are; None where that is no local folder."""
+        return self._opened.folder
 
     @property
     def passport(self) -> Passport:
@@ -101,12 +108,18 @@ class Reads:
             return {}
         with self._handle.reading() as table:
             rows = table.take_row_ids(wanted).select([*TURN_COLUMNS, "_rowid"]).to_arrow()
-        return {row["_rowid"]: turn_from_row(row) for row in rows.to_pylist()}
+            return {row["_rowid"]: turn_from_row(row) for row in rows.to_pylist()}
 
     def turns_by_key(self, keys: Sequence[str]) -> dict[str, Turn]:
         """Return the turns with these keys, without those that do not exist."""
         rows = read_keyed(self._handle, keys, columns=[*TURN_COLUMNS, "key"], where=HEADS)
-        return {row["key"]: turn_from_row(row) for row in rows.to_pylist()}
+        with self._handle.reading():  # a damaged cell shows when it is read
+            return {row["key"]: turn_from_row(row) for row in rows.to_pylist()}
+
+    def revisions(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return which write each of these keys is of, without those that do not exist."""
+        rows = read_keyed(self._handle, keys, columns=["key", "rev"], where=HEADS)
+        return dict(zip(strings(rows["key"]), integers(rows["rev"]).tolist(), strict=True))
 
     def returned(self, keys: Iterable[str], *, since: int) -> set[str]:
         """Return those of these keys that had no turn at some time after a version.
@@ -182,8 +195,7 @@ class Reads:
         order = [ColumnOrdering(column_name=name) for name in CONVERSATION]
         with self._handle.reading() as table:
             query = table.search().where(selected).select([*TURN_COLUMNS]).order_by(order)
-            rows = query.offset(offset).limit(limit).to_arrow()
-        return turns_from_table(rows)
+            return turns_from_table(query.offset(offset).limit(limit).to_arrow())
 
     def scan(
         self,
@@ -215,7 +227,9 @@ class Reads:
     ) -> Iterator[list[Turn]]:
         """Stream turns of one version of the table, in bounded memory and no particular order."""
         for batch in self.scan(TURN_COLUMNS, scope=scope, where=where, batch_rows=batch_turns):
-            yield turns_from_table(pa.Table.from_batches([batch]))
+            with self._handle.reading():
+                found = turns_from_table(pa.Table.from_batches([batch]))
+            yield found
 
     def sessions(self, *, scope: Scope | AllScopes, where: Filter | None = None) -> list[Session]:
         """Return the sessions of the turns that match, the earliest first."""
@@ -242,13 +256,19 @@ class Reads:
             )
 
     def _count(self, selected: str) -> int:
-        with self._handle.reading("count turns") as table:
-            return int(table.count_rows(both(selected, HEADS)))
+        def count() -> int:
+            with self._handle.reading("count turns") as table:
+                return int(table.count_rows(both(selected, HEADS)))
+
+        return persisting(count)
 
     def _keys(self, selected: str) -> list[str]:
-        with self._handle.reading() as table:
-            rows = table.search().where(selected).select(["key"]).to_arrow()
-        return strings(rows["key"])
+        def read() -> list[str]:
+            with self._handle.reading() as table:
+                rows = table.search().where(selected).select(["key"]).to_arrow()
+            return strings(rows["key"])
+
+        return persisting(read)
 
 
 def _after_deletions(versions: Iterable[Mapping[str, Any]], *, since: int) -> list[int]:

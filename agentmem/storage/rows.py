@@ -22,6 +22,7 @@ from agentmem.checks import EPOCH
 from agentmem.errors import EmbeddingFailed, InvalidInput
 
 __all__ = [
+    "PLAIN",
     "PRIMARY_KEY",
     "STAMPED",
     "TIMES",
@@ -35,6 +36,10 @@ __all__ = [
 ]
 
 PRIMARY_KEY: Final = {"lance-schema:unenforced-primary-key": "true"}  # or races duplicate rows
+PLAIN: Final = {  # so that a scan for the bytes of a text finds them, wherever it still is
+    "lance-encoding:compression": "none",
+    "lance-encoding:dict-values-compression": "none",
+}
 KEY_BYTES: Final = 16  # 128 bits: a collision among 10^12 keys has a chance of 10^-15
 TIMES: Final = pa.timestamp("us", tz="UTC")
 SALT_BITS: Final = 8  # below the microseconds: two processes may write a key within one

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from agentmem.errors import InvalidInput
 from agentmem.storage.rows import (
+    PLAIN,
     PRIMARY_KEY,
     STAMPED,
     TIMES,
@@ -39,6 +40,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "TURN_COLUMNS",
     "content_hash",
+    "normalised",
     "turn_from_row",
     "turn_key",
     "turn_rows",
@@ -60,21 +62,21 @@ TURN_COLUMNS: Final = (
 def turns_schema(dimension: int) -> pa.Schema:
     """Return the schema of a table of turns whose vectors have that many components."""
     fields: list[pa.Field[Any]] = [
-        pa.field("chunk_key", pa.string(), nullable=False, metadata=PRIMARY_KEY),
-        pa.field("key", pa.string(), nullable=False),
+        pa.field("chunk_key", pa.string(), nullable=False, metadata=PRIMARY_KEY | PLAIN),
+        pa.field("key", pa.string(), nullable=False, metadata=PLAIN),
         pa.field("chunk", pa.int32(), nullable=False),
         pa.field("chunks", pa.int32(), nullable=False),
-        pa.field("id", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False, metadata=PLAIN),
         pa.field("user_id", pa.string()),
         pa.field("agent_id", pa.string()),
         pa.field("session_id", pa.string()),
         pa.field("role", pa.string(), nullable=False),
         pa.field("name", pa.string()),
-        pa.field("content", pa.string()),
-        pa.field("text", pa.string()),
-        pa.field("lexemes", pa.string(), nullable=False),
-        pa.field("metadata", pa.json_()),
-        pa.field("attachments", pa.string()),
+        pa.field("content", pa.string(), metadata=PLAIN),
+        pa.field("text", pa.string(), metadata=PLAIN),
+        pa.field("lexemes", pa.string(), nullable=False, metadata=PLAIN),
+        pa.field("metadata", pa.json_(), metadata=PLAIN),
+        pa.field("attachments", pa.string(), metadata=PLAIN),
         pa.field("event_time", TIMES, nullable=False),
         pa.field("ingested_at", TIMES, nullable=False),
         pa.field("importance", pa.float64()),
@@ -105,10 +107,11 @@ def content_hash(turn: Turn) -> str:
     (NFC), line endings and surrounding white space make no difference.
     """
     scope = (turn.user_id, turn.agent_id, turn.session_id)
-    return digest(*scope, turn.role, _normalised(turn.content), turn.event_time.isoformat())
+    return digest(*scope, turn.role, normalised(turn.content), turn.event_time.isoformat())
 
 
-def _normalised(text: str) -> str:
+def normalised(text: str) -> str:
+    """Return a text without what makes no difference to what it says."""
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
 
 

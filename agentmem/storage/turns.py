@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from agentmem.errors import FilesMissing
 from agentmem.filters import Filter
 from agentmem.storage.arrow import strings
 from agentmem.storage.description import Generation
@@ -20,11 +21,13 @@ from agentmem.storage.gauges import Gauges
 from agentmem.storage.generations import Whole
 from agentmem.storage.guard import Guard
 from agentmem.storage.handle import Handle
-from agentmem.storage.keyed import insert_absent, replace_keyed
+from agentmem.storage.keyed import insert_absent, replace_keyed, replace_seen
 from agentmem.storage.opening import TURNS, Opened, PassportSource, open_store
 from agentmem.storage.reads import Reads
 from agentmem.storage.retention import keep_for
+from agentmem.storage.snapshots import Snapshots
 from agentmem.storage.sql import HEADS, both, keys_sql, where_sql
+from agentmem.storage.tombstones import Tombstones
 from agentmem.storage.watching import DriftTables
 from agentmem.types import AllScopes, Scope
 
@@ -101,27 +104,37 @@ class Store(Reads):
         """Return the turns of another generation of the same store, which ends with this one."""
         return Store(self._opened.at(generation), guard=self._guard)
 
+    def snapshots(self) -> list[Store]:
+        """Return the stores that its snapshots are, which end with this one."""
+        kept = Snapshots(self._opened, guard=self._guard)
+        return [Store(kept.open(one), guard=self._guard) for one in kept.listed()]
+
+    @property
+    def tombstones(self) -> Tombstones:
+        """What it keeps of what was erased from it."""
+        return Tombstones(self._opened, guard=self._guard)
+
     @property
     def checkpoints(self) -> Path | None:
         """The folder for the checkpoints of imports; None where the store is no local folder."""
         folder = self._opened.folder
         return None if folder is None or self._guard.read_only else folder / ".imports"
 
-    def append(self, rows: pa.Table) -> int:
+    def append(self, rows: pa.Table) -> None:
         """Store rows whose keys are new.
 
         Args:
             rows: From `schema.turn_rows`. Nothing checks that their keys are new: use
                 `insert_absent` for ids that a caller chose.
 
-        Returns:
-            The version that holds them.
-
         Raises:
             ConcurrentWrite: Others came first at every attempt.
             StoreError: The write failed; nothing was stored.
         """
-        return int(self._table.commit(lambda table: table.add(rows), action="add turns").version)
+        try:
+            self._table.commit(lambda table: table.add(rows), action="add turns", repeatable=False)
+        except FilesMissing:  # whether it was made is not known, so only what lacks is added
+            self.insert_absent(rows)
 
     def insert_absent(self, rows: pa.Table) -> list[str]:
         """Store the rows of turns whose keys are not taken yet, also by a writer of this moment.
@@ -155,6 +168,17 @@ class Store(Reads):
         """
         return replace_keyed(
             self._table, keys, rows=rows, row_key="chunk_key", action="replace turns"
+        )
+
+    def replace_seen(self, seen: Mapping[str, int], rows: pa.Table) -> list[str]:
+        """Put rows in the place of turns that are as they were seen; see `keyed.replace_seen`."""
+        return replace_seen(
+            self._table,
+            seen,
+            rows=rows,
+            row_key="chunk_key",
+            heads=HEADS,
+            action="replace turns",
         )
 
     def supersede(self, key: str, *, ending: Ending, rev: int, rows: pa.Table) -> str | None:

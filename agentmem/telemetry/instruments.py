@@ -106,6 +106,13 @@ _ALL: Final = (
         "texts that were embedded (`miss`), or remembered by the cache (`hit`)",
         ("agentmem.cache",),
     ),
+    Instrument(
+        "agentmem.guarded",
+        "counter",
+        "{message}",
+        "messages that a guard left out (`refused`, `recalled`, `forgotten`) or `changed`",
+        ("agentmem.guard.outcome",),
+    ),
     Instrument("agentmem.store.size", "gauge", "By", "bytes of a local store's folder", STORE),
     Instrument("agentmem.store.rows", "gauge", "{row}", "rows of a table", TABLE),
     Instrument(

@@ -93,6 +93,12 @@ class Metrics:
         """Measure tokens that were `packed` into a context, or `saved` by a selection."""
         self._tell("agentmem.tokens", tokens, {"agentmem.tokens.kind": kind})
 
+    def guarded(self, outcomes: Mapping[str, int]) -> None:
+        """Count messages by what guards made of them; of those let in as they came, nothing."""
+        for outcome, messages in outcomes.items():
+            if messages:
+                self._tell("agentmem.guarded", messages, {"agentmem.guard.outcome": outcome})
+
     def embedded(self, *, computed: int, cached: int) -> None:
         """Count texts that were encoded, and texts that were remembered."""
         if computed:

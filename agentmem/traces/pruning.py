@@ -6,14 +6,16 @@ folder's lock, so that processes that record meanwhile lose nothing.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from ahocorasick_rs import AhoCorasick
 
 from agentmem.checks import utc
 from agentmem.errors import InvalidInput
@@ -25,6 +27,7 @@ from agentmem.traces.spans import nanoseconds_of
 __all__ = ["Pruned", "prune"]
 
 COLUMNS: Final = ("span_id", "parent_id", "started_at", "user_id", "session_id")
+TEXTS: Final = ("attributes", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ def prune(
     before: datetime | str | None = None,
     user_id: str | None = None,
     session_id: str | None = None,
+    naming: Collection[str] = (),
     everything: bool = False,
     dry_run: bool = False,
 ) -> Pruned:
@@ -65,6 +69,7 @@ def prune(
         before: Spans that began before then.
         user_id: Spans of this user; with `before` only the old ones of them.
         session_id: Spans of this session, likewise.
+        naming: Spans that tell one of these texts, likewise, and those that they are part of.
         everything: All spans, and files that cannot be read.
         dry_run: Look only.
 
@@ -74,15 +79,20 @@ def prune(
         StoreError: A file could not be read or written, or another process held the lock.
     """
     folder = open_traces(path).path
-    chosen = _Chosen(None if before is None else utc(before, what="before"), user_id, session_id)
+    chosen = _Chosen(
+        None if before is None else utc(before, what="before"),
+        user_id,
+        session_id,
+        tuple(naming),
+    )
     if chosen.is_empty != everything:
         raise InvalidInput(
-            "nothing says which spans go. Pass before, user_id or session_id, or everything=True "
-            "alone for all of them."
+            "nothing says which spans go. Pass before, user_id, session_id or naming, or "
+            "everything=True alone for all of them."
         )
     files = SpanFiles(folder)
     with files.locked():
-        read, skipped = _read(files)
+        read, skipped = _read(files, texts=bool(chosen.naming))
         gone = chosen.spans(read.values())
         kept = {file: _kept(table, gone) for file, table in read.items()}
         labels = chosen.labels(label_lines(folder / LABELS), gone)
@@ -106,6 +116,7 @@ class _Chosen:
     before: datetime | None
     user_id: str | None
     session_id: str | None
+    naming: tuple[str, ...]
 
     @property
     def is_empty(self) -> bool:
@@ -113,18 +124,21 @@ class _Chosen:
 
     @property
     def is_of_somebody(self) -> bool:
-        return self.user_id is not None or self.session_id is not None
+        return self.user_id is not None or self.session_id is not None or bool(self.naming)
 
     def spans(self, tables: Iterable[pa.Table]) -> set[str]:
         """Return the ids of the spans that go, with those of all that happened within them."""
         below: dict[Any, list[Any]] = {}
+        above: dict[Any, Any] = {}
         waiting: list[str] = []
         for table in tables:
-            matching: list[Any] = table.filter(self._mask())["span_id"].to_pylist()
-            waiting += matching
+            waiting += self._matching(table)
             parents, ids = (table[name].to_pylist() for name in ("parent_id", "span_id"))
             for parent, span_id in zip(parents, ids, strict=True):
                 below.setdefault(parent, []).append(span_id)
+                above[span_id] = parent
+        if self.naming:  # what contains a retrieval was given its results
+            waiting = [_outermost(one, above) for one in waiting]
         gone: set[str] = set()
         while waiting:
             span_id = waiting.pop()
@@ -132,6 +146,18 @@ class _Chosen:
                 gone.add(span_id)
                 waiting += below.get(span_id, ())
         return gone
+
+    def _matching(self, table: pa.Table) -> list[Any]:
+        found = table.filter(self._mask())
+        if self.naming:
+            texts = zip(found["attributes"].to_pylist(), found["events"].to_pylist(), strict=True)
+            told = [f"{attributes or ''}{events or ''}" for attributes, events in texts]
+            named = AhoCorasick(sorted({form for one in self.naming for form in _written(one)}))
+            found = found.filter(
+                pa.array([bool(named.find_matches_as_indexes(one)) for one in told])
+            )
+        spans: list[Any] = found["span_id"].to_pylist()
+        return spans
 
     def labels(self, lines: Iterable[tuple[str, Label | None]], gone: set[str]) -> frozenset[str]:
         """Return the spans whose labels go: those of the user or session, taken back or not."""
@@ -146,6 +172,7 @@ class _Chosen:
     def _has(self, label: Label) -> bool:
         return (
             self.before is None
+            and (not self.naming or any(one in label.query for one in self.naming))
             and self.user_id in (None, label.user_id)
             and self.session_id in (None, label.session_id)
         )
@@ -161,16 +188,32 @@ class _Chosen:
         return mask
 
 
-def _read(files: SpanFiles) -> tuple[dict[SpanFile, pa.Table], tuple[str, ...]]:
+def _read(
+    files: SpanFiles, *, texts: bool = False
+) -> tuple[dict[SpanFile, pa.Table], tuple[str, ...]]:
     """Return what the files hold, and the names of those that cannot be read."""
     tables: dict[SpanFile, pa.Table] = {}
     skipped: list[str] = []
     for file in files.oldest_first():
         try:
-            tables[file] = files.read(file.path, COLUMNS)
+            tables[file] = files.read(file.path, (*COLUMNS, *TEXTS) if texts else COLUMNS)
         except (OSError, ValueError, LookupError):
             skipped.append(file.path.name)
     return tables, tuple(skipped)
+
+
+def _written(text: str) -> tuple[str, str]:
+    """Return a text as it stands in JSON, and in JSON within JSON."""
+    once = json.dumps(text, ensure_ascii=False)[1:-1]
+    return once, json.dumps(once, ensure_ascii=False)[1:-1]
+
+
+def _outermost(span_id: str, above: Mapping[Any, Any]) -> str:
+    """Return the span that another is part of, through all of those recorded."""
+    seen = {span_id}
+    while (parent := above.get(span_id)) is not None and parent in above and parent not in seen:
+        seen.add(span_id := parent)
+    return span_id
 
 
 def _kept(table: pa.Table, gone: set[str]) -> list[int]:

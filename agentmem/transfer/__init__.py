@@ -7,7 +7,7 @@ what writes a batch.
 
 from __future__ import annotations
 
-from agentmem.transfer.importing import import_records
+from agentmem.transfer.importing import Written, import_records
 from agentmem.transfer.progress import Tell, forget_imports, progress_bar
 from agentmem.transfer.reading import Record, read_records
 from agentmem.transfer.records import derived_id, turn_record
@@ -16,6 +16,7 @@ from agentmem.transfer.writing import write_turns
 __all__ = [
     "Record",
     "Tell",
+    "Written",
     "derived_id",
     "forget_imports",
     "import_records",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from agentmem.checks import check_scope, shown, utc
 from agentmem.errors import InvalidInput
@@ -30,11 +30,21 @@ from agentmem.transfer.progress import (
 from agentmem.transfer.reading import Record, Source, file_of, read_records, total_of
 from agentmem.transfer.records import VECTORS, derived_id
 from agentmem.types import ImportReport, Scope
+from agentmem.types.guards import LeftOut
 
-__all__ = ["WriteBatch", "import_records"]
+__all__ = ["WriteBatch", "Written", "import_records"]
 
-WriteBatch: TypeAlias = Callable[[list[dict[str, Any]]], tuple[int, int]]
-"""Stores messages, all or (raising InvalidInput) none; returns how many were new and known."""
+
+class Written(NamedTuple):
+    """How many messages of a batch were new and known, and by place which were left out."""
+
+    stored: int
+    unchanged: int
+    left_out: Mapping[int, LeftOut] = {}
+
+
+WriteBatch: TypeAlias = Callable[[list[dict[str, Any]]], Written]
+"""Stores messages: all that are let in, or (raising InvalidInput) none."""
 
 BATCH: Final = 512  # turns in one commit: few commits, and little to repeat after a kill
 BATCH_BYTES: Final = 32 * 2**20  # of lines in one batch, however few they are
@@ -101,9 +111,10 @@ def import_records(
     return ImportReport(
         stored=run.stored,
         unchanged=run.unchanged,
-        rejected=aside.count,
+        rejected=aside.count - run.refused,
         resumed_at=start.position,
         rejects_path=aside.written,
+        left_out=run.left_out,
     )
 
 
@@ -156,6 +167,8 @@ class _Import:
     ) -> None:
         self.stored = 0
         self.unchanged = 0
+        self.left_out = 0
+        self.refused = 0
         self._write = write
         self._rejects = rejects
         self._dates = dates
@@ -214,7 +227,7 @@ class _Import:
         if not batch:
             return
         try:
-            stored, unchanged = self._write([message for _, message in batch])
+            written = self._write([message for _, message in batch])
         except InvalidInput as error:
             if len(batch) == 1:
                 self._rejects.add(batch[0][0], error=str(error))
@@ -223,8 +236,17 @@ class _Import:
             self._store(batch[:middle])
             self._store(batch[middle:])
         else:
-            self.stored += stored
-            self.unchanged += unchanged
+            self.stored += written.stored
+            self.unchanged += written.unchanged
+            self._leave_out([(batch[n][0], one) for n, one in written.left_out.items()])
+
+    def _leave_out(self, records: Sequence[tuple[Record, LeftOut]]) -> None:
+        """Count what was left out; set aside what was refused, without what must not be kept."""
+        self.left_out += len(records)
+        for record, one in records:
+            if one.reason == "refused":
+                self.refused += 1
+                self._rejects.add(record, error=one.detail, with_text=False)
 
 
 class _Dates:

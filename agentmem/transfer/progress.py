@@ -181,8 +181,8 @@ class Rejects:
         self.size = size
         self._file: IO[bytes] | None = None
 
-    def add(self, record: Record, *, error: str) -> None:
-        """Set one record aside."""
+    def add(self, record: Record, *, error: str, with_text: bool = True) -> None:
+        """Set one record aside, with its text unless that must not be kept."""
         self.count += 1
         if self.path is None:
             logger.warning(  # without the reason, which may quote what somebody said
@@ -190,7 +190,11 @@ class Rejects:
                 record.position,
             )
             return
-        fields = {"line": record.position, "error": error, "raw": record.text}
+        fields = {
+            "line": record.position,
+            "error": error,
+            "raw": record.text if with_text else None,
+        }
         line = json.dumps(fields).encode() + b"\n"  # ASCII: broken text must survive this too
         try:
             file = self._opened(self.path)

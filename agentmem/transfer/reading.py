@@ -84,9 +84,8 @@ def file_of(source: Source) -> Path | None:
         return None
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "not there"
-            raise InvalidInput(f"the file {str(path)!r} is {found}. Pass the path of a file.")
+        if (missing := _missing(path)) is not None:
+            raise InvalidInput(f"the file {str(path)!r} is {missing}. Pass the path of a file.")
         format_of(path)
         return path
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
@@ -95,6 +94,14 @@ def file_of(source: Source) -> Path | None:
             "list or generator of messages."
         )
     return None
+
+
+def _missing(path: Path) -> str | None:
+    """Return what there is instead of a file, where there is none."""
+    try:
+        return None if path.is_file() else "a folder" if path.is_dir() else "not there"
+    except (OSError, ValueError):  # too long for a name, or no text that a name can have
+        return "not there"
 
 
 def total_of(source: Source) -> int | None:

@@ -312,13 +312,18 @@ class StoreStats:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did: turns stored, already present, set aside, and where those are."""
+    """What an import did: turns stored, already present, set aside, and where those are.
+
+    `left_out` counts what guards did not let in; of these, refused ones are set aside as well,
+    without their text.
+    """
 
     stored: int
     unchanged: int
     rejected: int
     resumed_at: int
     rejects_path: str | None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,7 @@ def forward(job: Job) -> None:
     linger()
     under_way = job.memory.migration()
     if under_way is None or under_way.status().state != "done":
-        job.memory.migrate(job.embedders[1], progress=False)
+        job.memory.migrate(job.embedders[1], share=1.0, progress=False)
 
 
 def back(job: Job) -> None:

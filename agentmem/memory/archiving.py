@@ -1,0 +1,140 @@
+"""How a memory keeps what it was: snapshots, the past as it was, and backups."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+from agentmem.backup.making import Wanted
+from agentmem.checks import location
+from agentmem.memory.home import Home
+from agentmem.scopes import Bound
+from agentmem.types.backup import BackupReport, Restoration, Snapshot
+
+__all__ = ["Archiving"]
+
+
+class Archiving:
+    """The part of `Memory` that keeps states of the store, and brings them back."""
+
+    _home: Home
+    _bound: Bound
+
+    if TYPE_CHECKING:
+
+        def __init__(self, home: Home, bound: Bound) -> None: ...
+
+    def snapshot(self, tag: str, *, note: str | None = None) -> Snapshot:
+        """Keep the whole store as it is now under a name, while others go on writing.
+
+        Locally it takes no room of its own until the store's files change. Everything that was
+        acknowledged before the call is in it.
+
+        Args:
+            tag: The name: letters, digits, `-`, `_` and `.`.
+            note: What to write down with it.
+
+        Raises:
+            InvalidInput: That is no tag, or there is a snapshot of it; or the handle is scoped.
+            StoreError: The store is read-only, or could not be read or written.
+        """
+        self._bound.check_open("snapshot")
+        return self._home.archive.snapshot(tag, note=note)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return the snapshots of the store, the oldest first.
+
+        Raises:
+            InvalidInput: The handle is bound to a scope, which the whole store leaves.
+            StoreError: The store could not be read.
+        """
+        self._bound.check_open("snapshots")
+        return self._home.archive.snapshots()
+
+    def drop_snapshot(self, tag: str, *, dry_run: bool = False) -> Snapshot:
+        """Remove a snapshot, and return what it was; the store itself stays as it is.
+
+        Raises:
+            NotFound: There is none of that tag.
+            InvalidInput: That is no tag; or the handle is scoped.
+            StoreError: The store is read-only, or could not be written.
+        """
+        self._bound.check_open("drop_snapshot")
+        return self._home.archive.drop_snapshot(tag, dry_run=dry_run)
+
+    def at(self, when: int | str | datetime) -> Self:
+        """Return a read-only handle on the store as it was.
+
+        Its present is that moment: "last week" in a question and what is forgotten by its date
+        are told from there. It has the scope of this handle; close it when it is done with.
+
+        Args:
+            when: A version (`recall.table_version`, `stats().table_version`), the tag of a
+                snapshot, or an aware datetime, which shows the newest version made by then.
+
+        Raises:
+            VersionGone: That is no longer kept; names the earliest moment that is.
+            NotFound: There is no snapshot of that tag.
+            EmbedderMismatch: A snapshot is of another embedding space than the store is in now.
+            InvalidInput: It is none of these.
+            StoreError: The store could not be read.
+        """
+        return type(self)(self._home.as_it_was(when), self._bound)
+
+    def restore(self, tag: str, *, dry_run: bool = False, safety: bool = True) -> Restoration:
+        """Put turns and tools back to what they are in a snapshot, each in one commit.
+
+        What came since goes, what was changed or deleted comes back; except turns that were
+        erased by `forget`, which never do. What the router was taught stays.
+
+        Args:
+            tag: Of the snapshot.
+            dry_run: Say what would change, and change nothing.
+            safety: Whether to make a snapshot of the present before, named in the result.
+
+        Raises:
+            NotFound: There is no snapshot of that tag.
+            InvalidInput: That is no tag; or the handle is scoped.
+            StoreError: It is of another embedding space or schema, or a write failed.
+        """
+        self._bound.check_open("restore")
+        return self._home.archive.restore(tag, dry_run=dry_run, safety=safety)
+
+    def backup(
+        self,
+        dest: str | os.PathLike[str],
+        *,
+        incremental: bool = True,
+        keep: int | None = None,
+        dry_run: bool = False,
+        progress: bool = True,
+    ) -> BackupReport:
+        """Copy the whole store out of its place, while others go on writing.
+
+        `agentmem.backup.verify` and `agentmem.backup.restore` read it.
+
+        Args:
+            dest: A folder or an address such as `s3://bucket/path`, which may hold earlier
+                backups: only new files are copied then. Or an archive, `.tar.zst` or `.tar.gz`.
+            incremental: Whether files that an earlier backup holds by name are taken as read;
+                else every file is hashed, and still only copied where it is not there.
+            keep: How many backups the place keeps from now on; all if None.
+            dry_run: Say what would be copied, and copy nothing.
+            progress: Whether to draw a progress bar on a terminal.
+
+        Raises:
+            InvalidInput: The destination or an argument cannot be used; or the handle is scoped.
+            StoreError: The store could not be read, or the backup not written.
+        """
+        self._bound.check_open("backup")
+        wanted = Wanted(
+            location(dest, what="dest"),
+            incremental=incremental,
+            keep=keep,
+            dry_run=dry_run,
+            progress=progress,
+        )
+        return self._home.archive.backup(wanted)
