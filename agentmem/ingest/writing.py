@@ -6,10 +6,10 @@ embedded before anything is written, so a bad message or a failing model leaves 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import NamedTuple, TypeAlias, get_args
 
 import pyarrow as pa
 import uuid_utils
@@ -18,11 +18,12 @@ from agentmem.checks import shown
 from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
 from agentmem.ingest.clock import Clock
+from agentmem.ingest.conflicts import OnConflict, check_changed, instead, same
 from agentmem.ingest.rows import pieces_of, rows_of
-from agentmem.messages import gathered, is_undated, to_turns
+from agentmem.messages import gathered, to_turns
 from agentmem.protocols import Embedder
 from agentmem.storage.rows import Stamps
-from agentmem.storage.schema import LIFE, turn_key
+from agentmem.storage.schema import turn_key
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_turns
@@ -31,7 +32,6 @@ from agentmem.types.guards import AddedIds, Admitted, LeftOut, LeftOutReason
 
 __all__ = ["Added", "Admit", "OnConflict", "Writer", "admit_all"]
 
-OnConflict: TypeAlias = Literal["error", "replace"]
 Admit: TypeAlias = Callable[[Sequence[Turn]], Admitted]
 
 
@@ -266,8 +266,8 @@ class Writer:
         now = self._clock.present()
         expired = {key for key, turn in stored.items() if turn.is_expired(now)}
         living = {key: turn for key, turn in stored.items() if key not in expired}
-        changed = [key for key, turn in living.items() if not _same(known[key], turn)]
-        _check_changed(changed, known, living, on_conflict=on_conflict, rest=rest)
+        changed = [key for key, turn in living.items() if not same(known[key], turn)]
+        check_changed(changed, known=known, stored=living, on_conflict=on_conflict, rest=rest)
         fresh = {key: turn for key, turn in by_key.items() if key not in stored}
         taken = {key: known[key] for key in (*expired, *changed)}
         return _Sorted(fresh, taken, *self._instead_of(taken, expired))
@@ -283,11 +283,11 @@ class Writer:
             return {}, {}
         seen = self._store.revisions(list(taken))
         stored = self._store.turns_by_key(list(taken))
-        instead = {
-            key: turn if key in expired or key not in stored else _instead(turn, stored[key])
+        written = {
+            key: turn if key in expired or key not in stored else instead(turn, stored[key])
             for key, turn in taken.items()
         }
-        return instead, seen
+        return written, seen
 
     def _write(
         self, given: _Sorted, made: set[str], *, on_conflict: OnConflict, current: Current
@@ -340,63 +340,7 @@ def _key(turn: Turn) -> str:
     return turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id)
 
 
-def _check_changed(
-    changed: Sequence[str],
-    known: Mapping[str, Turn],
-    stored: Mapping[str, Turn],
-    *,
-    on_conflict: OnConflict,
-    rest: str,
-) -> None:
-    """Refuse turns whose id is taken, in another session or where nothing is to be replaced."""
-    for key in changed:
-        if stored[key].session_id != known[key].session_id:
-            raise _elsewhere(known[key], rest=rest)
-    if changed and on_conflict == "error":
-        raise _taken(known[changed[0]], len(changed), rest=rest)
-
-
 def _given(outcomes: Sequence[Turn | LeftOut]) -> Attributes:
     """What is known of messages before any of them is stored."""
     only = outcomes[0].id if len(outcomes) == 1 else None
     return {"agentmem.memory.given": len(outcomes), "gen_ai.memory.record.id": only}
-
-
-def _same(given: Turn, stored: Turn) -> bool:
-    """Whether a turn that comes again says what is stored.
-
-    The session is part of it; the time of ingestion is not, nor the time of an undated message,
-    which is the time of ingestion, nor how long it is to be found, which others may have changed.
-    """
-    return replace(_instead(given, stored), **_life(stored)) == stored
-
-
-def _instead(given: Turn, stored: Turn) -> Turn:
-    """The turn that takes a stored one's place, and with it its time of ingestion.
-
-    An undated message was said when it was stored, so it takes that time from it as well; and
-    where it says nothing of how long it is to be found, that of the stored one stays.
-    """
-    said_at = stored.event_time if is_undated(given) else given.event_time
-    life = _life(stored) | {name: one for name, one in _life(given).items() if one}
-    return replace(given, event_time=said_at, ingested_at=stored.ingested_at, **life)
-
-
-def _life(turn: Turn) -> dict[str, Any]:
-    return {name: getattr(turn, name) for name in LIFE}
-
-
-def _taken(turn: Turn, count: int, *, rest: str) -> InvalidInput:
-    more = f" (and {count - 1} more)" if count > 1 else ""
-    return InvalidInput(
-        f"the id {turn.id!r} is taken by another message{more}, and {rest}. Give the new message "
-        "its own id, or pass on_conflict='replace' to put it in the old one's place."
-    )
-
-
-def _elsewhere(turn: Turn, *, rest: str) -> InvalidInput:
-    return InvalidInput(
-        f"the id {turn.id!r} is taken by a message of another session, and {rest}. Ids are unique "
-        "within a user and agent: give the new message its own. A message is moved to another "
-        "session by deleting it there first."
-    )
