@@ -237,7 +237,7 @@ class Interleavings(RuleBasedStateMachine):
         self.said += 1  # no two writes share a revision
         stamps = Stamps([self.said], [store.passport.id])
         rows = rows_of([one], pieces=pieces, vectors=vectors, stamps=stamps)
-        store.replace([key_of(one)], rows)
+        store.replace(store.revisions([key_of(one)]), rows)
 
     def delete(self, store: Store, turn_id: str) -> None:
         store.delete(scope=ADA, where=field("id") == turn_id)

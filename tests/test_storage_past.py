@@ -38,7 +38,7 @@ def policy(store: Store) -> timedelta:
 def test_a_past_version_holds_what_was_there_whatever_was_written_since(store: Store) -> None:
     version = store.version
     store.append(rows_of([turn("t2")]))
-    store.replace([key_of(turn("t1"))], rows_of([turn("t1", content="edited")]))
+    store.replace(store.revisions([key_of(turn("t1"))]), rows_of([turn("t1", content="edited")]))
     past = store.at(version)
     assert [one.content for one in past.page(scope=ADA, limit=9)] == ["said t1"]
     store.delete(scope=ADA)

@@ -132,6 +132,6 @@ def test_what_was_replaced_or_deleted_is_not_unchanged(tmp_path: Path) -> None:
     rewritten = stored.set_column(
         stored.schema.get_field_index("rev"), stored.schema.field("rev"), [[AFTER + 1]]
     )
-    other.store.replace([key(2)], rewritten)  # type: ignore[union-attr]
+    other.store.replace(other.store.revisions([key(2)]), rewritten)  # type: ignore[union-attr]
     assert unchanged_keys(store, keys, written_by=AFTER) == {key(1), key(3)}
     assert read_probes(store, [key(2)], written_by=AFTER + 1)[0].text == "is it 2?"

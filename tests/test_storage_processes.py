@@ -24,7 +24,7 @@ for n in range(count):
     store.append(rows_of([turn(f"{name}{n}")]))
     store.insert_absent(rows_of([turn(f"both{n}")]))
     changed = turn("changed", content=f"{name} {n} times")
-    store.replace([key_of(changed)], rows_of([changed]))
+    store.replace(store.revisions([key_of(changed)]), rows_of([changed]))
     if n % 10 == 9:
         store.compact()
 store.close()

@@ -75,7 +75,7 @@ def test_rows_of_the_write_that_was_read_are_replaced(store: Store) -> None:
 def test_a_turn_that_was_replaced_meanwhile_stays_as_it_is(store: Store) -> None:
     store.append(made(turn(), rev=FIRST))
     newer = replace(turn(), content="said anew")
-    store.replace([key_of(turn())], made(newer, rev=SECOND, towards=1))
+    store.replace(store.revisions([key_of(turn())]), made(newer, rev=SECOND, towards=1))
     assert renewal(store).put(made(turn(), rev=FIRST, towards=2)) == [key_of(turn())]
     assert vectors(store, turn()) == [1]
     assert store.page(scope=ALL, limit=9) == [newer]
@@ -121,7 +121,7 @@ def test_pieces_beside_a_turn_that_changes_meanwhile_are_taken_back(
     def meanwhile(self: Renewal, rows: pa.Table) -> set[str]:
         looks.append(rows.num_rows)
         if len(looks) == 2:  # after the pieces were added, and before it is looked whose they are
-            store.replace([key_of(turn())], made(newer, rev=SECOND, towards=1))
+            store.replace(store.revisions([key_of(turn())]), made(newer, rev=SECOND, towards=1))
             store.append(made(turn(), rev=FIRST, pieces=3)[2:])
         return lost(self, rows)
 
@@ -139,7 +139,7 @@ def test_replaced_texts_are_counted_also_after_compaction(store: Store) -> None:
     assert count(0) == 0
     for number in range(2):
         one = turn(f"t{number}")
-        store.replace([key_of(one)], made(one, rev=SECOND))
+        store.replace(store.revisions([key_of(one)]), made(one, rev=SECOND))
     assert count(0) == 2
     store.compact()
     assert (count(0), count(SECOND), count(SECOND + 1)) == (2, 2, 0)

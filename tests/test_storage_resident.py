@@ -167,7 +167,9 @@ class ResidentMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.model.turns)))
         old = self.model.turns[key][0]
         new = self.make(old.id, parts, (old.user_id, old.agent_id, data.draw(users)), at)
-        self.stores[writer].replace([key], rows_of([new], pieces=[parts]))
+        self.stores[writer].replace(
+            self.stores[writer].revisions([key]), rows_of([new], pieces=[parts])
+        )
         self.put(new, parts)
 
     @rule(writer=st.integers(0, 1), scope=scopes)
@@ -272,7 +274,9 @@ def test_the_order_of_arrival_outlasts_turns_that_change_place(store: Store) -> 
     store.append(rows_of([turn("first", session_id="s"), turn("last", session_id="s")]))
     residents.columns(scope)
     for moved in ("t1", "first"):
-        store.replace([key_of(turn(moved))], rows_of([turn(moved, session_id="s")]))
+        store.replace(
+            store.revisions([key_of(turn(moved))]), rows_of([turn(moved, session_id="s")])
+        )
         for columns in (residents.columns(scope), Residents(store).columns(scope)):
             assert (columns.row_ids[1:] > columns.row_ids[:-1]).all()
     ids = [one.id for one in turns_at(store, residents.columns(scope).row_ids)]

@@ -107,7 +107,8 @@ def test_replacing_a_turn_replaces_all_of_its_pieces_in_one_commit(
     store.append(rows_of([turn("untouched")]))
     after, rows = long_turn("x", LONG[new], role="assistant")
     version = store.version
-    assert store.replace([key_of(before)], rows) == version + 1
+    assert store.replace(store.revisions([key_of(before)]), rows) == []
+    assert store.version == version + 1
     assert store.turns_by_key([key_of(before)]) == {key_of(after): after}
     assert chunk_count(store) == len(LONG[new]) + 1
     vectors = store.vectors_by_key([key_of(after)])[key_of(after)]
@@ -117,7 +118,7 @@ def test_replacing_a_turn_replaces_all_of_its_pieces_in_one_commit(
 def test_replacing_by_nothing_deletes_and_new_turns_may_come_along(store: Store) -> None:
     old, new = turn("old"), turn("new")
     store.append(rows_of([old]))
-    store.replace([key_of(old)], rows_of([new]))
+    store.replace(store.revisions([key_of(old)]), rows_of([new]))
     assert store.page(scope=ADA, limit=9) == [new]
 
 
@@ -266,7 +267,7 @@ def test_processes_that_write_once_leave_a_compact_table(tmp_path: Path) -> None
     [
         lambda store: store.append(rows_of([turn("new")])),
         lambda store: store.insert_absent(rows_of([turn("new")])),
-        lambda store: store.replace([], rows_of([turn("new")])),
+        lambda store: store.replace({}, rows_of([turn("new")])),
         lambda store: store.delete(scope=ALL),
     ],
 )

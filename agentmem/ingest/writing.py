@@ -299,7 +299,7 @@ class Writer:
         late: list[str] = []
         with current.phase("commit"):
             if given.taken:
-                late = self._store.replace_seen(given.seen, rows)
+                late = self._store.replace(given.seen, rows)
             elif all(turn.id in made for turn in given.fresh.values()):
                 self._store.append(rows)
             else:

@@ -147,12 +147,7 @@ def replace_seen(
         ConcurrentWrite: Others came first at every attempt.
         StoreError: The write failed; nothing was changed.
     """
-    within, target = (
-        " OR ".join(
-            f"({of}key = {literal(key)} AND {of}rev = {rev:d})" for key, rev in seen.items()
-        )
-        for of in ("", "target.")
-    )
+    within, target = (_as_seen(seen, of=of) for of in ("", "target."))
 
     def merge(table: Table) -> None:
         builder = table.merge_insert(row_key).when_matched_update_all(where=target)
@@ -169,3 +164,8 @@ def replace_seen(
         strays = both(keys_sql(lost), f"rev = {rev:d}")
         handle.commit(lambda table: table.delete(strays), action=action)
     return lost
+
+
+def _as_seen(seen: Mapping[str, int], *, of: str) -> str:
+    parts = (f"({of}key = {literal(key)} AND {of}rev = {rev:d})" for key, rev in seen.items())
+    return " OR ".join(parts) or "false"

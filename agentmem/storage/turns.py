@@ -6,7 +6,7 @@ Each write is one commit: durable when it returns, seen whole or not at all, by 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from agentmem.storage.gauges import Gauges
 from agentmem.storage.generations import Whole
 from agentmem.storage.guard import Guard
 from agentmem.storage.handle import Handle
-from agentmem.storage.keyed import insert_absent, replace_keyed, replace_seen
+from agentmem.storage.keyed import insert_absent, replace_seen
 from agentmem.storage.opening import TURNS, Opened, PassportSource, open_store
 from agentmem.storage.reads import Reads
 from agentmem.storage.retention import keep_for
@@ -150,27 +150,7 @@ class Store(Reads):
             self._table, rows, row_key="chunk_key", heads=HEADS, action="add turns"
         )
 
-    def replace(self, keys: Sequence[str], rows: pa.Table) -> int:
-        """Put rows in the place of the turns with these keys, and add those that are new.
-
-        One commit: no reader sees a turn missing, twice, or half old and half new.
-
-        Args:
-            keys: Of the turns that are replaced; those without new rows are deleted.
-            rows: From `schema.turn_rows`.
-
-        Returns:
-            The version that holds them.
-
-        Raises:
-            ConcurrentWrite: Others came first at every attempt.
-            StoreError: The write failed; nothing was changed.
-        """
-        return replace_keyed(
-            self._table, keys, rows=rows, row_key="chunk_key", action="replace turns"
-        )
-
-    def replace_seen(self, seen: Mapping[str, int], rows: pa.Table) -> list[str]:
+    def replace(self, seen: Mapping[str, int], rows: pa.Table) -> list[str]:
         """Put rows in the place of turns that are as they were seen; see `keyed.replace_seen`."""
         return replace_seen(
             self._table,

@@ -20,7 +20,7 @@ from telemetry_tools import forget_providers, installed_exporter
 from agentmem import ALL
 from agentmem.cli import options
 
-READS = int(os.environ.get("AGENTMEM_HOSTILE_READS", "2500"))
+READS = int(os.environ.get("AGENTMEM_HOSTILE_READS", "1500"))
 SEED = int(os.environ.get("AGENTMEM_HOSTILE_SEED", "6"))
 COMMAND_SHARE = 0.03  # each opens the store anew
 SELECTION_SHARE = 0.12

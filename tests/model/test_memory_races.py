@@ -141,3 +141,12 @@ def test_a_replacement_of_a_long_turn_leaves_no_part_of_either(tmp_path: Path) -
         memory.add(say("mine " * 2_000, id="one"), user_id="ada", on_conflict="replace")
         assert memory.get("one", user_id="ada").content == "mine " * 2_000
         assert memory.doctor().problems == ()
+
+
+def test_a_turn_that_is_deleted_while_its_replacement_is_embedded_is_stored_anew(
+    pair: Pair,
+) -> None:
+    memory, other, embedder = pair
+    embedder.meanwhile = lambda: other.delete("old", user_id="ada")
+    memory.add(say("I live in Porto", id="old"), user_id="ada", on_conflict="replace")
+    assert memory.get("old", user_id="ada").content == "I live in Porto"
