@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agentmem.checks import identifier, shown
 from agentmem.errors import InvalidInput, NotFound
 from agentmem.filters import And, Filter, field
-from agentmem.storage.schema import turn_key
+from agentmem.storage.schema import key_of
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Tracing
 from agentmem.transfer import Tell, forget_imports, progress_bar, write_turns
@@ -210,7 +210,7 @@ class Administrator:
             tell(done, done)
 
     def _vectors(self, turns: Sequence[Turn]) -> list[NDArray[np.float32]]:
-        keys = [turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id) for turn in turns]
+        keys = [key_of(turn) for turn in turns]
         vectors = self._store.vectors_by_key(keys)
         nothing = np.zeros((0, self._store.passport.dimension), np.float32)
         return [vectors.get(key, nothing) for key in keys]

@@ -18,6 +18,7 @@ from telemetry_tools import forget_providers
 from test_architecture import FLOORS
 from typer.testing import CliRunner
 
+from agentmem import Memory, ToolRouter
 from agentmem.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,9 @@ def test_every_python_block_runs_and_prints_what_it_shows(
     names: dict[str, Any] = {}
     for block in find_examples(page):
         names = run_block(block, names, runner=eval_example)
+    for one in names.values():
+        if isinstance(one, (Memory, ToolRouter)):
+            one.close()  # gauges report what is open, and every page calls its store alike
 
 
 def test_an_output_that_is_not_the_output_is_found(eval_example: EvalExample) -> None:

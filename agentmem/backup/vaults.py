@@ -12,6 +12,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ from agentmem.storage.places import PART, Folder, Place, pieces, place_at
 __all__ = ["WRITE", "Member", "Sink", "Source", "is_archive", "sink_at", "source_at"]
 
 CODECS: Final[dict[str, Literal["zstd", "gzip"]]] = {".tar.zst": "zstd", ".tar.gz": "gzip"}
+BLOCK: Final = 1 << 20
 LOCK: Final = ".lock"
 WRITE: Final = "write the backup"
 
@@ -210,7 +212,7 @@ class _Vault(Source):
             raise _no_backups(self.uri)
         for entry in (*self._place.files(BACKUPS), *self._place.files(FILES)):
             path = entry.path
-            yield Member(path, lambda path=path: self._place.open(path))  # type: ignore[misc]
+            yield Member(path, partial(self._place.open, path))
 
     @property
     def total(self) -> int:
@@ -303,7 +305,9 @@ class _Archive(Source):
             for one in tar:
                 data = tar.extractfile(one) if one.isfile() else None
                 if data is not None and one.name != MARKER:
-                    yield Member(one.name, lambda data=data: data)  # type: ignore[misc]
+                    yield Member(one.name, partial(_itself, data))
+            while packed.read(BLOCK):  # to the end, where the checksum of a .gz is
+                pass
 
     @property
     def total(self) -> int:
@@ -345,3 +349,7 @@ def _no_backups(uri: str) -> StoreNotFound:
         f"there are no backups at {uri!r}. Repair: check the path; `agentmem backup DEST` or "
         "memory.backup(dest) makes one."
     )
+
+
+def _itself(file: IO[bytes]) -> IO[bytes]:
+    return file  # a member of an archive is open already

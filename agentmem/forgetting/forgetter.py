@@ -26,7 +26,7 @@ from agentmem.forgetting.searching import Search, Searched
 from agentmem.storage.description import Description
 from agentmem.storage.erasing import Holdings
 from agentmem.storage.receipts import Receipts
-from agentmem.storage.schema import turn_key
+from agentmem.storage.schema import key_of
 from agentmem.storage.tombstones import Tombstones
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Tracing
@@ -139,7 +139,7 @@ class Forgetter:
         for store in self._generations():
             batches = store.scan_turns(scope=order.scope, where=order.where, batch_turns=BATCH)
             for turn in chain.from_iterable(batches):
-                found.setdefault(_key(turn), turn)
+                found.setdefault(key_of(turn), turn)
         return list(found.values())
 
     def _stores(self) -> list[Store]:
@@ -160,7 +160,7 @@ class Forgetter:
         stones = self._tombstones.put(turns, receipt_id=receipt.id, at=receipt.at)
         self._whole.generations.change(_once_more)
         everywhere = self._everywhere()  # whoever makes a generation or snapshot looks again now
-        search = Search(self._store.folder, everywhere, keys=[_key(turn) for turn in turns])
+        search = Search(self._store.folder, everywhere, keys=[key_of(turn) for turn in turns])
         rows = self._remove(turns, everywhere, whole=order.scope if order.where is None else None)
         spans = sum(erase_spans(folder, turns) for folder in order.traces)
         pruned = self._drop_past(everywhere)
@@ -198,7 +198,7 @@ class Forgetter:
         rows: Counter[str] = Counter()
         ended = self._ended(turns)
         for holdings in everywhere:
-            rows["turns"] += holdings.remove_turns([_key(turn) for turn in turns])
+            rows["turns"] += holdings.remove_turns([key_of(turn) for turn in turns])
             rows["tool_examples"] += holdings.remove_examples(list({one.content for one in turns}))
             rows["drift_events"] += holdings.forget_sessions(ended)
             rows["set_aside"] += holdings.forget_set_aside(turns)
@@ -243,7 +243,3 @@ def _begun(order: Order, *, store: str, turns: int) -> Receipt:
 
 def _once_more(now: Description) -> Description:
     return replace(now, erasures=now.erasures + 1)
-
-
-def _key(turn: Turn) -> str:
-    return turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id)

@@ -16,7 +16,7 @@ from agentmem.ingest.clock import Clock
 from agentmem.ingest.writing import Writer
 from agentmem.storage.endings import Ending
 from agentmem.storage.rows import revision
-from agentmem.storage.schema import turn_key
+from agentmem.storage.schema import key_of
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Tracing
 from agentmem.types import AllScopes, Scope, Turn, Update
@@ -104,7 +104,7 @@ class Changer:
             if rows.num_rows or asked.old.superseded_by != asked.new.id:
                 with current.phase("commit"):
                     winner = self._store.supersede(
-                        _key(asked.old), ending=asked.ending, rev=self._rev(), rows=rows
+                        key_of(asked.old), ending=asked.ending, rev=self._rev(), rows=rows
                     )
                 if winner != asked.new.id:
                     self._store.take_back(rows)
@@ -161,10 +161,6 @@ class Changer:
 
     def _rev(self) -> int:
         return revision(self._clock.reserve(1))
-
-
-def _key(turn: Turn) -> str:
-    return turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id)
 
 
 def _lost(old: Turn, winner: str | None) -> AgentmemError:

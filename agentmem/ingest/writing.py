@@ -23,7 +23,7 @@ from agentmem.ingest.rows import pieces_of, rows_of
 from agentmem.messages import gathered, to_turns
 from agentmem.protocols import Embedder
 from agentmem.storage.rows import Stamps
-from agentmem.storage.schema import turn_key
+from agentmem.storage.schema import key_of
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Attributes, Current, Tracing
 from agentmem.telemetry.describing import of_turns
@@ -260,7 +260,7 @@ class Writer:
         rest: str = "nothing was stored",
     ) -> _Sorted:
         """Say which turns are new, and which replace a stored one."""
-        by_key = {_key(turn): turn for turn in turns}
+        by_key = {key_of(turn): turn for turn in turns}
         known = {key: turn for key, turn in by_key.items() if turn.id not in made}
         stored = self._store.turns_by_key(list(known)) if known else {}
         now = self._clock.present()
@@ -334,10 +334,6 @@ def _ending(turn: Turn, ttl: timedelta | None) -> Turn:
 def _forgotten(turn: Turn) -> LeftOut:
     told = "it was erased, and is not to return unless add is called with allow_forgotten=True"
     return LeftOut(turn.id, "forgotten", by="tombstones", detail=told)
-
-
-def _key(turn: Turn) -> str:
-    return turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id)
 
 
 def _given(outcomes: Sequence[Turn | LeftOut]) -> Attributes:

@@ -12,7 +12,7 @@ from agentmem.maintenance.policies import preview, read_policies
 from agentmem.migration.records import Records
 from agentmem.storage.examining import expected_schema
 from agentmem.storage.lease import look
-from agentmem.types.maintenance import Examination
+from agentmem.types.maintenance import Examination, Verdict
 
 __all__ = ["calibration", "locks", "retention", "rows", "schema"]
 
@@ -94,10 +94,10 @@ def rows(patient: Patient) -> Iterator[Examination]:
 def _of_cases(
     name: str, cases: Cases, what: str, repair: str, *, mild: bool = False
 ) -> Examination:
-    bad = "warning" if mild else "error"
+    bad: Verdict = "warning" if mild else "error"
     return Examination(
         name=name,
-        verdict=bad if cases.count else "ok",  # type: ignore[arg-type]
+        verdict=bad if cases.count else "ok",
         found=f"{cases.count} {what}",
         count=cases.count,
         examples=examples_of(cases.examples),

@@ -16,7 +16,7 @@ from agentmem.storage.checksums import read_sums, wrong_files
 from agentmem.storage.description import Description
 from agentmem.storage.handle import SMALL_FRAGMENTS
 from agentmem.storage.upkeep import dropped_tables, forsaken, left_files, look_at
-from agentmem.types.maintenance import Examination
+from agentmem.types.maintenance import Examination, Verdict
 
 __all__ = ["access", "disk_space", "files", "fragments", "library", "orphans"]
 
@@ -61,10 +61,10 @@ def disk_space(patient: Patient) -> Iterator[Examination]:
         return
     free, used = shutil.disk_usage(folder).free, folder_bytes(folder) or 0
     patient.facts.update(bytes=used, bytes_free=free)
-    verdict = "error" if free < LEAST_FREE else "warning" if free < used else "ok"
+    verdict: Verdict = "error" if free < LEAST_FREE else "warning" if free < used else "ok"
     yield Examination(
         name="disk space",
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=verdict,
         found=f"{free:,} bytes are free beside the store's {used:,}",
         repair=None if verdict == "ok" else "Free some space; compaction needs as much again.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -11,13 +11,14 @@ from agentmem.embedding.canaries import OTHER, compare, embed_canaries
 from agentmem.errors import EmbeddingFailed
 from agentmem.ingest import pieces_of
 from agentmem.maintenance.patient import Patient, examples_of
-from agentmem.storage.schema import turn_key
+from agentmem.storage.schema import key_of
 from agentmem.storage.watching import DriftTables
 from agentmem.types import ALL, Turn
-from agentmem.types.maintenance import Examination
+from agentmem.types.maintenance import Examination, Verdict
 
 __all__ = ["canaries", "indexes", "sampled"]
 
+VERDICTS: Final[Mapping[str, Verdict]] = {"same": "ok", "warn": "warning", "other": "error"}
 NEAREST: Final = 10
 ASKED: Final = 20  # vectors that an index is asked for: a recall is known to a few percent
 LEAST_RECALL: Final = 0.9  # of the ten nearest; what the storage study found of a good index is .94
@@ -63,7 +64,7 @@ def _differs(patient: Patient, turn: Turn) -> str | None:
     """Return in what the stored vectors of a turn differ from those of its text now."""
     if patient.embedder is None:
         return None
-    key = turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id)
+    key = key_of(turn)
     stored = patient.store.vectors_by_key([key]).get(key)
     texts = pieces_of([turn], embedder=patient.embedder)[1]
     if stored is None or len(stored) != len(texts):
@@ -86,10 +87,10 @@ def canaries(patient: Patient) -> Iterator[Examination]:
         )
         return
     found = compare(kept.canaries, embed_canaries(patient.embedder))
-    verdict = {"same": "ok", "warn": "warning", "other": "error"}[found.verdict]
+    verdict = VERDICTS[found.verdict]
     yield Examination(
         name="canaries",
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=verdict,
         found=f"least cosine {found.minimum:.4f} with those of {kept.made_at:%Y-%m-%d %H:%M} UTC",
         count=int(found.verdict != "same"),
         repair=None

@@ -19,12 +19,12 @@ from agentmem.protocols import Embedder, Reranker
 from agentmem.ranking import Ranking
 from agentmem.retrieval import Request, Searcher
 from agentmem.storage.resident import Columns, Residents
-from agentmem.storage.schema import turn_key
+from agentmem.storage.schema import key_of
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Tracing
 from agentmem.types import AllScopes, Recall, Scope, SearchRecord, Turn
 
-__all__ = ["Asked", "Asker", "Conditions", "Run", "key_of", "weights_of"]
+__all__ = ["Asked", "Asker", "Conditions", "Run", "weights_of"]
 
 MICROSECOND: Final = timedelta(microseconds=1)
 KEPT_BYTES: Final = 64 << 20  # of past columns: a batch of replays stays at a version for a while
@@ -171,8 +171,3 @@ def weights_of(record: SearchRecord) -> Ranking:
     """
     weights: dict[str, Any] = dict(record.ranking)
     return Ranking(**weights)
-
-
-def key_of(turn: Turn) -> str:
-    """Return what tells a turn apart from every other of the store."""
-    return turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id)

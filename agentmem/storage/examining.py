@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -118,7 +118,7 @@ class TableSeen:
             return (Damaged(self._deletions(), self._count(), whole, ()),)
         found = []
         for fragment, offsets in fragments.items():
-            error = _tried(lambda at=offsets: self._take(at, self.schema.names))  # type: ignore[misc]
+            error = _tried(partial(self._take, offsets, self.schema.names))
             if error is not None:
                 found.append(self._damaged(fragment, offsets, error))
         return tuple(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -232,6 +232,6 @@ def _equal(ours: pa.ChunkedArray[Any], theirs: pa.ChunkedArray[Any]) -> NDArray[
 
 def _stored(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
     """Return a column of JSON as the text that it is."""
-    chunks: list[Any] = [chunk.storage for chunk in column.chunks]  # type: ignore[attr-defined]
+    chunks = [cast("pa.ExtensionArray[Any]", chunk).storage for chunk in column.chunks]
     kind: Any = column.type
     return pa.chunked_array(chunks, type=kind.storage_type)

@@ -40,6 +40,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "TURN_COLUMNS",
     "content_hash",
+    "key_of",
     "normalised",
     "turn_from_row",
     "turn_key",
@@ -98,6 +99,11 @@ def turn_key(turn_id: str, *, user_id: str | None, agent_id: str | None) -> str:
     Ids are unique within a user and agent only; no two different triples share a key.
     """
     return digest(user_id, agent_id, turn_id)
+
+
+def key_of(turn: Turn) -> str:
+    """Return the key that a turn is stored under."""
+    return turn_key(turn.id, user_id=turn.user_id, agent_id=turn.agent_id)
 
 
 def content_hash(turn: Turn) -> str:

@@ -29,7 +29,7 @@ __all__ = ["Kill", "Room", "planned"]
 
 READERS: Final = 2
 LOOK: Final = 0.003  # seconds between two looks at the migration
-LONGEST: Final = 1_200.0  # seconds of one migration
+LONGEST: Final = 2_400.0  # seconds of one migration
 TO_END: Final = 120.0
 WORKERS: Final = Path(__file__).with_name("crash_workers.py")
 LATE: Final = ("sealed", "checking", "flipped", "catching_up", "sealed", "building")

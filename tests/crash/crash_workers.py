@@ -30,6 +30,7 @@ __all__ = ["STOP", "ledger_of", "main", "told_of"]
 
 STOP: Final = "stop"
 SESSIONS: Final = 9
+REST: Final = 0.3  # seconds at most between two calls, which leaves the migrator its share
 LINGER: Final = 0.4  # seconds; a seal stands for a tenth of one else
 MODES: Final[tuple[Mode, ...]] = ("hybrid", "dense", "lexical")
 
@@ -90,7 +91,7 @@ class Writer:
             kind(self._rng.choice(users_of(self._job.number)))
             self._told.read_on()
             self._look()
-            time.sleep(self._rng.uniform(0, 0.15))
+            time.sleep(self._rng.uniform(0, REST))
 
     def _text(self) -> str:
         self._made += 1
@@ -171,7 +172,7 @@ class Reader:
             (kind,) = self._rng.choices(kinds, [40, 20, 10, 10, 20])
             kind()
             self._reads += 1
-            time.sleep(0.02)
+            time.sleep(self._rng.uniform(0, REST))
         told = {
             "reads": self._reads,
             "order": self._order,

@@ -65,6 +65,16 @@ FIELDS: Final = (
 OPERATORS: Final = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "like", "OR", "")
 
 
+class _Hearing(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(logging.DEBUG)
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what is logged."""
+        self._said.append(record.getMessage())
+
+
 @dataclass
 class Room:
     """A store full of people.
@@ -100,8 +110,7 @@ class Guard:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Hear what is logged, too."""
-        handler = logging.Handler(logging.DEBUG)
-        handler.emit = lambda record: self.said.append(record.getMessage())  # type: ignore[method-assign]
+        handler = _Hearing(self.said)
         logger = logging.getLogger("agentmem")
         logger.addHandler(handler)
         try:
