@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentmem.embedding import CachedEmbedder, HttpEmbedder, SentenceTransformerEmbedder
     from agentmem.errors import (
         AgentmemError,
+        AuditFailed,
         ConcurrentWrite,
         DuplicateTool,
         EmbedderMismatch,
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
     from agentmem.ranking import Ranking
     from agentmem.reranking import CrossEncoderReranker
     from agentmem.router import ToolRouter
+    from agentmem.telemetry import AuditLog, acting_as
     from agentmem.tokens import TiktokenCounter
     from agentmem.types import (
         ALL,
         Attachment,
+        AuditEvent,
         Context,
         DriftEvent,
         DriftReport,
@@ -66,6 +69,9 @@ __all__ = [
     "ALL",
     "AgentmemError",
     "Attachment",
+    "AuditEvent",
+    "AuditFailed",
+    "AuditLog",
     "CachedEmbedder",
     "ConcurrentWrite",
     "Context",
@@ -110,6 +116,7 @@ __all__ = [
     "VersionGone",
     "WritesBlocked",
     "__version__",
+    "acting_as",
     "field",
 ]
 
@@ -117,6 +124,7 @@ _HOMES = {
     "agentmem.embedding": ("CachedEmbedder", "HttpEmbedder", "SentenceTransformerEmbedder"),
     "agentmem.errors": (
         "AgentmemError",
+        "AuditFailed",
         "ConcurrentWrite",
         "DuplicateTool",
         "EmbedderMismatch",
@@ -140,10 +148,12 @@ _HOMES = {
     "agentmem.ranking": ("Ranking",),
     "agentmem.reranking": ("CrossEncoderReranker",),
     "agentmem.router": ("ToolRouter",),
+    "agentmem.telemetry": ("AuditLog", "acting_as"),
     "agentmem.tokens": ("TiktokenCounter",),
     "agentmem.types": (
         "ALL",
         "Attachment",
+        "AuditEvent",
         "Context",
         "DriftEvent",
         "DriftReport",

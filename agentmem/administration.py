@@ -154,11 +154,15 @@ class Administrator:
             "gen_ai.memory.store.id": self._store.name,
             "gen_ai.memory.record.id": wanted.only,
         }
-        with self._tracing.operation("delete_memory", attributes, scope=scope) as current:
+        with (
+            self._tracing.operation("delete_memory", attributes, scope=scope) as current,
+            self._store.audit.entry("delete", scope=scope, ids=wanted.ids or ()) as entry,
+        ):
             forget_imports(self._store.checkpoints)  # before: a kill may come right after
             with current.phase("commit"):
                 count = self._store.delete(scope=scope, where=wanted.filter)
             forget_imports(self._store.checkpoints)  # after: an import may have begun meanwhile
+            entry.tell(count=count)
             current.set({"gen_ai.memory.record.count": count})
         return Deletion(count, missing, dry_run=False)
 
@@ -192,13 +196,19 @@ class Administrator:
         """Write turns to a file, and return how many."""
         living = self._living
         total = self._store.count(scope=export.scope, where=living)
-        with progress_bar(total, shown=progress, doing="exporting") as tell:
-            return write_turns(
+        with (
+            self._store.audit.entry("export", scope=export.scope) as entry,
+            progress_bar(total, shown=progress, doing="exporting") as tell,
+        ):
+            entry.note(path=str(export.path))
+            count = write_turns(
                 export.path,
                 self._batches(export, living, tell),
                 vectors=self._vectors if export.vectors else None,
                 overwrite=export.overwrite,
             )
+            entry.tell(count=count)
+        return count
 
     def _batches(self, export: Export, where: Filter, tell: Tell) -> Iterator[list[Turn]]:
         done = 0

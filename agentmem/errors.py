@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentmemError",
+    "AuditFailed",
     "ConcurrentWrite",
     "DuplicateTool",
     "EmbedderMismatch",
@@ -174,6 +175,10 @@ class GuardFailed(AgentmemError, RuntimeError):
     def __init__(self, message: str, *, hook: str) -> None:
         super().__init__(message)
         self.hook = hook
+
+
+class AuditFailed(AgentmemError, OSError):
+    """The audit log could not be written, so what was asked was not begun."""
 
 
 class StoreError(AgentmemError, OSError):

@@ -95,6 +95,7 @@ IMPORT_CPU_SECONDS = 0.15  # measured 0.012; what is guarded against is a librar
 HELP_CPU_SECONDS = 0.5  # a person waits for it
 
 PUBLIC_NAMES = {
+    *("AuditEvent", "AuditFailed", "AuditLog", "acting_as"),
     *("ALL", "AgentmemError", "Attachment", "CachedEmbedder", "ConcurrentWrite", "Context"),
     *("FilesMissing", "GuardFailed", "Receipt", "RetentionPolicy"),
     *("DriftEvent", "DriftReport", "HttpEmbedder", "Labelled", "Migration", "MigrationFailed"),

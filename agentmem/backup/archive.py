@@ -60,10 +60,12 @@ class Archive:
         self._given = forgotten
         self._tombstones = Tombstones(whole.opened, guard=whole.guard)
         self._snapshots = Snapshots(whole.opened, guard=whole.guard)
+        self._audit = whole.guard.audit
 
     def snapshot(self, tag: str, *, note: str | None) -> Snapshot:
         """Keep the store as it is now; see `Snapshots.make`."""
-        return self._snapshots.make(tag, note=note)
+        with self._audit.entry("snapshot", detail={"tag": str(tag)}):
+            return self._snapshots.make(tag, note=note)
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, the oldest first."""
@@ -74,8 +76,9 @@ class Archive:
         if not dry_run:
             self._whole.guard.check_writable("drop a snapshot")
         found = self._snapshots.get(tag)
-        if not dry_run:
-            self._snapshots.drop(tag)
+        with self._audit.entry("drop_snapshot", detail={"tag": found.tag}, changes=not dry_run):
+            if not dry_run:
+                self._snapshots.drop(tag)
         return found
 
     def past(self, at: object) -> Past:
@@ -127,17 +130,20 @@ class Archive:
                 for one in puts_back(opened, then, guard=self._whole.guard)
             ]
             return Restoration(tag=tag, holdings=tuple(told), dry_run=True, safety=None)
-        before = self._safety(tag) if safety else None
         done: list[Restored] | None = None
-        for generation in Spaces[Generation](self._whole.generations, make=_itself).writing():
-            self._check_space(snapshot, then, generation)
-            again = self._put_back(then, generation)
-            done = again if done is None else done
+        with self._audit.entry("restore", detail={"tag": snapshot.tag}):
+            before = self._safety(tag) if safety else None
+            for generation in Spaces[Generation](self._whole.generations, make=_itself).writing():
+                self._check_space(snapshot, then, generation)
+                again = self._put_back(then, generation)
+                done = again if done is None else done
         return Restoration(tag=tag, holdings=tuple(done or ()), dry_run=False, safety=before)
 
     def backup(self, wanted: Wanted) -> BackupReport:
         """Copy the store out of its place; see `making.make_backup`."""
-        return make_backup(self._whole, wanted)
+        detail = {"dest": str(wanted.dest)}
+        with self._audit.entry("backup", detail=detail, changes=not wanted.dry_run):
+            return make_backup(self._whole, wanted)
 
     @property
     def _forgotten(self) -> Forgotten | None:

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from agentmem.cli import correcting, demo, evaluate, forgetting, reading, replay, writing
+from agentmem.cli.audit import audit
 from agentmem.cli.backup import app as backup
 from agentmem.cli.doctor import doctor
 from agentmem.cli.drift import app as drift
@@ -33,7 +34,7 @@ __all__ = ["app", "main"]
 ERROR: Final = 1  # exit code of an error of agentmem; typer gives 2 to wrong usage
 USAGE_ERROR: Final[Any] = typer.BadParameter.__bases__[0]  # typer exports no name for it
 UNRECORDED: Final = (  # they ask what was recorded, or what nobody asked; `tools` sees to itself
-    *("eval", "replay", "tools", "traces"),
+    *("audit", "eval", "replay", "tools", "traces"),
 )
 QUIET: Final = {  # read by third parties when they are imported; what the user has set stays
     "TRANSFORMERS_VERBOSITY": "error",
@@ -129,7 +130,7 @@ _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
         "replay": replay.replay,
         "receipts": forgetting.receipts,
     },
-    "Look after": {"maintain": maintain, "doctor": doctor},
+    "Look after": {"maintain": maintain, "doctor": doctor, "audit": audit},
 }
 
 for _panel, _commands in _PANELS.items():

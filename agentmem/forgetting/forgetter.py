@@ -116,8 +116,14 @@ class Forgetter:
         if order.dry_run:
             return replace(receipt, result="preview")
         attributes = {"gen_ai.memory.store.id": self._store.name}
-        with self._tracing.operation("delete_memory", attributes, scope=order.scope) as current:
+        with (
+            self._tracing.operation("delete_memory", attributes, scope=order.scope) as current,
+            self._store.audit.entry("forget", scope=order.scope) as entry,
+        ):
+            entry.note(receipt=receipt.id)
+            entry.tell(ids=[turn.id for turn in turns], count=len(turns))
             receipt = self._erased(turns, receipt, order)
+            entry.note(result=receipt.result)
             current.set({"gen_ai.memory.record.count": len(turns)})
         signed = receipt if order.key is None else receipt.signed(order.key)
         self._receipts.put(replace(signed, subject=None).to_json())

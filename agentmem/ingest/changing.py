@@ -90,7 +90,10 @@ class Changer:
             StoreError: The write failed; nothing was changed.
         """
         attributes = {"gen_ai.memory.store.id": self._store.name}
-        with self._tracing.operation("update_memory", attributes, scope=scope) as current:
+        with (
+            self._tracing.operation("update_memory", attributes, scope=scope) as current,
+            self._store.audit.entry("supersede", scope=scope) as entry,
+        ):
             with current.phase("read"):
                 if isinstance(turn_id, Superseded):
                     asked = turn_id
@@ -100,6 +103,7 @@ class Changer:
                         old, self._writer.read_one(new, like=old, current=current), valid_until
                     )
                 current.set({"gen_ai.memory.record.id": asked.old.id})
+                entry.tell(ids=[asked.old.id, asked.new.id])
             rows = self._writer.rows_if_new(asked.new, current=current)
             if rows.num_rows or asked.old.superseded_by != asked.new.id:
                 with current.phase("commit"):
@@ -109,6 +113,7 @@ class Changer:
                 if winner != asked.new.id:
                     self._store.take_back(rows)
                     raise _lost(asked.old, winner)
+            entry.tell(count=1)
             current.set({"gen_ai.memory.record.count": 1})
         return asked
 
@@ -134,9 +139,14 @@ class Changer:
         if dry_run or not count:
             return Update(count, missing, dry_run=dry_run)
         attributes = {"gen_ai.memory.store.id": self._store.name}
-        with self._tracing.operation("update_memory", attributes, scope=scope) as current:
+        with (
+            self._tracing.operation("update_memory", attributes, scope=scope) as current,
+            self._store.audit.entry("update", scope=scope, ids=wanted.ids or ()) as entry,
+        ):
             with current.phase("commit"):
                 self._store.change(scope=scope, where=wanted.filter, ending=ending, rev=self._rev())
+            entry.note(**{name: str(value) for name, value in ending.items()})
+            entry.tell(count=count)
             current.set({"gen_ai.memory.record.count": count})
         return Update(count, missing, dry_run=False)
 

@@ -146,11 +146,14 @@ class Writer:
         if on_conflict not in ("error", "replace"):
             raise InvalidInput(f"on_conflict={shown(on_conflict)}: pass 'error' or 'replace'.")
         replaces = on_conflict == "replace"
-        with self._tracing.operation(
-            "upsert_memory" if replaces else "create_memory",
-            {"gen_ai.memory.store.id": self._store.name},
-            scope=scope,
-        ) as current:
+        with (
+            self._tracing.operation(
+                "upsert_memory" if replaces else "create_memory",
+                {"gen_ai.memory.store.id": self._store.name},
+                scope=scope,
+            ) as current,
+            self._store.audit.entry("add", scope=scope) as entry,
+        ):
             with current.phase("read"):
                 outcomes, made = self._let_in(
                     messages, scope, ttl=ttl, allow_forgotten=allow_forgotten, current=current
@@ -160,6 +163,7 @@ class Writer:
                 given = self._sorted(turns, made, on_conflict=on_conflict)
             stored = self._write(given, made, on_conflict=on_conflict, current=current)
             current.set({"gen_ai.memory.record.count": stored})
+            entry.tell(ids=[one.id for one in given.written], count=stored)
             current.describe(lambda: of_turns(given.written, current.content))
         return Added(outcomes, stored=stored)
 

@@ -83,7 +83,9 @@ class Doctor:
         """
         self._store.whole.guard.check_writable("repair the store")
         wanted = [one for one in diagnosis.problems if one.fixable]
-        return replace(diagnosis, repairs=tuple(repair(one, self._store) for one in wanted))
+        names = ", ".join(one.name for one in wanted)
+        with self._store.audit.entry("doctor", detail={"repairs": names}):
+            return replace(diagnosis, repairs=tuple(repair(one, self._store) for one in wanted))
 
     def examined_and_repaired(self) -> Diagnosis:
         """Look at everything, and repair what can be."""

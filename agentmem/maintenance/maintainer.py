@@ -118,7 +118,9 @@ class Maintainer:
         else:
             self._whole.guard.check_writable("maintain the store")
             work = tasks.all(now=started, dry_run=False, deletes=deletes)
-            skipped = self._leased(work, now=started, wait=wait, tell=tell)
+            with self._whole.guard.audit.entry("maintain") as entry:
+                skipped = self._leased(work, now=started, wait=wait, tell=tell)
+                entry.note(skipped=skipped, errors=sum(step.error is not None for step in steps))
         return MaintenanceReport(
             started_at=started,
             seconds=time.perf_counter() - began,

@@ -29,7 +29,9 @@ class Retention:
             InvalidInput: One of them cannot be used, or two share a name.
             StoreError: The store is read-only, or could not be written.
         """
-        write_policies(self._store().whole.meta, policies)
+        store = self._store()
+        with store.audit.entry("retention.set"):
+            write_policies(store.whole.meta, policies)
 
     def policies(self) -> list[RetentionPolicy]:
         """Return the policies in force.

@@ -29,7 +29,7 @@ from agentmem.ranking import Ranking
 from agentmem.retrieval import Neighbours, Request, hits_for
 from agentmem.scopes import Bound
 from agentmem.storage.turns import Store
-from agentmem.telemetry import Content, Redact, Tracing
+from agentmem.telemetry import AuditTo, Content, Redact, Tracing
 from agentmem.tokens import TiktokenCounter
 from agentmem.types import AllScopes, Context, Dates, DriftPolicy, Mode, Recall, Scope
 from agentmem.types.guards import AddedIds
@@ -70,6 +70,7 @@ class Memory(Records, Archiving, Correcting, Forgetting, Maintaining, Replaying,
         before_store: Sequence[BeforeStore] = (),
         recall_guard: bool = True,
         maintain: MaintenancePolicy = "off",
+        audit: AuditTo = None,
         capture_content: bool | None = None,
         redact: Redact | None = None,
         storage_options: Mapping[str, str] | None = None,
@@ -103,6 +104,8 @@ class Memory(Records, Archiving, Correcting, Forgetting, Maintaining, Replaying,
                 out, so that an agent does not remember its own memories.
             maintain: "auto" looks after the store in the background of this process, when it is due
                 and no other process does: see `Memory.maintain`.
+            audit: Where every write, deletion and administrative call is written down: a file, an
+                `AuditLog`, or a function; the file of `AGENTMEM_AUDIT_LOG`, if any, if None.
             capture_content: Whether spans may carry what was said and asked; as the standard
                 environment variable says if None, which is no unless it is set.
             redact: Sees every text before a span does, and gives what may be recorded instead.
@@ -127,6 +130,7 @@ class Memory(Records, Archiving, Correcting, Forgetting, Maintaining, Replaying,
             read_only=read_only,
             keep_versions=keep_versions,
             storage_options=storage_options,
+            audit=audit,
             strict=False,
         )
         moving = needs_moving(store.passport, embedders=embedders, policy=on_mismatch)

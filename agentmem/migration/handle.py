@@ -6,6 +6,7 @@ A handle holds nothing but a name: where it is stands in the store, for every pr
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -13,6 +14,7 @@ from agentmem.errors import EmbeddingFailed, InvalidInput, NotFound
 from agentmem.migration.migrations import Migrations, Wanted
 from agentmem.migration.steps import drop
 from agentmem.storage.copying import copies
+from agentmem.telemetry import Entry
 from agentmem.transfer import progress_bar
 from agentmem.types import MigrationStatus, Poisoned
 
@@ -158,8 +160,10 @@ class Migration:
                 "Nothing was dropped. Repair: wait for its end, or cancel it."
             )
         number = status.source if status.state in ("done", "rolled_back") else status.target
-        if not dry_run:
-            drop(self._of.store, number)
+        with self._audited("drop", changes=not dry_run) as entry:
+            entry.note(generation=number)
+            if not dry_run:
+                drop(self._of.store, number)
         return number
 
     def poisoned(self) -> list[Poisoned]:
@@ -180,6 +184,10 @@ class Migration:
         self._of.records.set_aside(self.id, [])
         return sum(copy.release() for copy in found)
 
+    def _audited(self, what: str, *, changes: bool = True) -> AbstractContextManager[Entry]:
+        audit = self._of.store.guard.audit
+        return audit.entry(f"migration.{what}", detail={"migration": self.id}, changes=changes)
+
     def _keep(self, wanted: Wanted | None) -> Wanted:
         if wanted is not None:
             self._wanted = wanted
@@ -190,9 +198,10 @@ class Migration:
     def _request(self, what: Literal["pause", "cancel"]) -> MigrationStatus:
         """Ask the one who runs it; if nobody does, do it here."""
         self._refuse_finished(what)
-        self._of.records.change(
-            self.id, lambda one: replace(one, status=replace(one.status, requested=what))
-        )
+        with self._audited(what):
+            self._of.records.change(
+                self.id, lambda one: replace(one, status=replace(one.status, requested=what))
+            )
         if self._of.is_orphan(self.id):
             return self._of.run(self.id, self._keep(None), share=1.0, tell=lambda _: None)
         return self.status()

@@ -191,7 +191,7 @@ class Migrations:
         made = (
             LocalEngine(uncached, share=share) if wanted.engine is None else wanted.engine(uncached)
         )
-        return Migrator(
+        migrator = Migrator(
             status.id,
             records=self.records,
             steps=steps,
@@ -201,7 +201,13 @@ class Migrations:
             options=Options(flip=True) if record.kind == BACK else wanted.options,
             tracing=self.tracing,
             tell=tell,
-        ).run()
+        )
+        action = "migrate" if record.kind == FORWARD else "migration.rollback"
+        with self.store.guard.audit.entry(action, detail={"migration": status.id}) as entry:
+            ended = migrator.run()
+            entry.note(state=ended.state)
+            entry.tell(count=ended.done)
+        return ended
 
     def begin(self, migration_id: str, wanted: Wanted, *, share: float) -> None:
         """Run a migration in a thread of its own, unless one of this process does."""

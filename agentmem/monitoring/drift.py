@@ -166,7 +166,8 @@ class Drift:
             raise NotFound(
                 f"there is no drift event {wanted!r}. Look at drift.events(unresolved=False)."
             )
-        journal.acknowledge(wanted, now=datetime.now(timezone.utc))
+        with watched.audit.entry("drift.acknowledge", detail={"event": wanted}):
+            journal.acknowledge(wanted, now=datetime.now(timezone.utc))
         return found[0]
 
     def rebase(self, *, dry_run: bool = False) -> tuple[DriftEvent, ...]:
@@ -185,7 +186,9 @@ class Drift:
         journal = watched.tables.journal
         standing = journal.events(subject=watched.subject, unresolved=True)
         over = tuple(one.event for one in standing if one.event.kind not in EXACT)
-        if not dry_run:
+        with watched.audit.entry("drift.rebase", changes=not dry_run):
+            if dry_run:
+                return over
             move_baseline(watched.tables.meta, subject=watched.subject, now=now)
             journal.resolve((one.id for one in over), now=now)
         return over
@@ -228,13 +231,14 @@ class Drift:
             self.before_write(watched)
         holdings = watched.holdings
         stale = stale_texts(holdings.values(), now=datetime.now(timezone.utc))
-        return reembed(
-            stale[:limit],
-            holdings,
-            remake=remake(CachedEmbedder(watched.embedder.inner, max_bytes=0)),
-            dry_run=dry_run,
-            progress=progress,
-        )
+        with watched.audit.entry("drift.reembed", changes=not dry_run):
+            return reembed(
+                stale[:limit],
+                holdings,
+                remake=remake(CachedEmbedder(watched.embedder.inner, max_bytes=0)),
+                dry_run=dry_run,
+                progress=progress,
+            )
 
     def canaries(self) -> Kept | None:
         """Return the canaries' vectors as they were when the generation was made; None if none.

@@ -19,6 +19,7 @@ from agentmem.storage.renewing import Renewal
 from agentmem.storage.tool_store import ToolStore
 from agentmem.storage.turns import Store
 from agentmem.storage.watching import DriftTables
+from agentmem.telemetry import Audit
 from agentmem.types import DriftKind, DriftSubject, Held, Passport
 
 __all__ = ["Watched", "watched_memory", "watched_router"]
@@ -52,6 +53,11 @@ class Watched:
     tables: DriftTables
     store: Reads | None = None
     tools: ToolStore | None = None
+
+    @property
+    def audit(self) -> Audit:
+        """Where it is written down what is done."""
+        return self.tables.journal.audit
 
     @property
     def read_only(self) -> bool:

@@ -24,7 +24,7 @@ from agentmem.router.looking import Looking
 from agentmem.router.parts import Settings
 from agentmem.router.selecting import Selecting
 from agentmem.storage.tool_store import ToolStore
-from agentmem.telemetry import Content, Redact, Tracing
+from agentmem.telemetry import AuditTo, Content, Redact, Tracing
 from agentmem.tokens import TiktokenCounter
 from agentmem.types import DriftPolicy
 
@@ -54,6 +54,7 @@ class ToolRouter(Selecting, Learning, Entries, Looking, Moving, Drifting):
         keep_versions: timedelta | None = None,
         drift_policy: DriftPolicy = "warn",
         keep_questions: bool = False,
+        audit: AuditTo = None,
         capture_content: bool | None = None,
         redact: Redact | None = None,
         storage_options: Mapping[str, str] | None = None,
@@ -79,6 +80,8 @@ class ToolRouter(Selecting, Learning, Entries, Looking, Moving, Drifting):
                 made; "migrate" then moves the store to the model in use, in the background.
             keep_questions: Whether to keep a sample of the queries, as vectors and scores, so
                 that their drift is noticed.
+            audit: Where every change of tools and lessons is written down: a file, an `AuditLog`,
+                or a function; the file of `AGENTMEM_AUDIT_LOG`, if any, if None.
             capture_content: Whether spans may carry queries and descriptions; as the standard
                 environment variable says if None, which is no unless it is set.
             redact: Sees every text before a span does, and gives what may be recorded instead.
@@ -103,6 +106,7 @@ class ToolRouter(Selecting, Learning, Entries, Looking, Moving, Drifting):
             read_only=read_only,
             keep_versions=keep_versions,
             storage_options=storage_options,
+            audit=audit,
             strict=False,
         )
         moving = needs_moving(store.passport, embedders=embedders, policy=on_mismatch)

@@ -83,7 +83,9 @@ class Parts:
             embed=partial(embed_queries, embedder),
             writing=lambda: (parts.recorder for parts in writing()),
         )
-        self.lessons = History(self.holdings.log, recorder=self.recorder, tracing=self.tracing)
+        self.lessons = History(
+            self.holdings.log, recorder=self.recorder, tracing=self.tracing, audit=store.audit
+        )
         self.selector, self.replayer = self._choosing(Budget(self.counter))
         self.teacher = self._teacher(self.recorder)
         self.registrar = self._registrar()

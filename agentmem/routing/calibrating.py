@@ -102,7 +102,11 @@ class Calibrator:
             "gen_ai.data_source.id": self._store.name,
             "agentmem.router.namespace": namespace,
         }
-        with self._tracing.operation("agentmem.router.calibrate", attributes) as current:
+        detail = {} if namespace is None else {"namespace": namespace}
+        with (
+            self._tracing.operation("agentmem.router.calibrate", attributes) as current,
+            self._store.audit.entry("calibrate", detail=detail) as entry,
+        ):
             texts, golds = read_labelled(queries, labels)
             check_alpha(alpha, answerable=sum(map(bool, golds)))
             sight = self._holdings.current()
@@ -114,6 +118,7 @@ class Calibrator:
                 self._thresholds.put(
                     fit, namespace=namespace, fingerprint=sight.fingerprint, at=self._now()
                 )
+            entry.tell(count=len(texts))
             current.set(
                 {
                     "agentmem.router.queries": len(texts),

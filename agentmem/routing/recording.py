@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import numpy as np
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from agentmem.routing.lessons import Row
 from agentmem.storage.lesson_schema import Observation, observation_rows
 from agentmem.storage.lessons import Lessons
-from agentmem.telemetry import Current, Tracing
+from agentmem.telemetry import Audit, Current, Tracing
 from agentmem.types import Lesson
 
-__all__ = ["Recorder", "lesson_span"]
+__all__ = ["Record", "Recorder", "lesson_span"]
 
 
 class Recorder:
@@ -122,11 +122,26 @@ _ABSENT: Mapping[str, Any] = {
 }
 
 
+Record: TypeAlias = Callable[[Lesson], Lesson]
+
+
 @contextmanager
-def lesson_span(tracing: Tracing) -> Iterator[tuple[Current, Callable[[Lesson], Lesson]]]:
-    """Open the span of a change of what is known; what it gives with it puts the counts on it."""
+def lesson_span(
+    tracing: Tracing, *, audit: Audit, action: str, changes: bool = True
+) -> Iterator[tuple[Current, Record]]:
+    """Open the span of a change of what is known; what it gives with it puts the counts on it.
+
+    Args:
+        tracing: Opens it.
+        audit: Where the change is written down.
+        action: The method.
+        changes: Whether it is to change anything.
+    """
     attributes = {"gen_ai.data_source.id": tracing.store}
-    with tracing.operation("agentmem.router.feedback", attributes) as current:
+    with (
+        tracing.operation("agentmem.router.feedback", attributes) as current,
+        audit.entry(action, changes=changes) as entry,
+    ):
 
         def record(lesson: Lesson) -> Lesson:
             current.set(
@@ -138,6 +153,8 @@ def lesson_span(tracing: Tracing) -> Iterator[tuple[Current, Callable[[Lesson], 
                     "agentmem.lesson.observations": lesson.observations,
                 }
             )
+            entry.note(lesson=lesson.id or None, by=lesson.by, applied=lesson.applied)
+            entry.tell(count=lesson.observations)
             return lesson
 
         yield current, record

@@ -127,7 +127,8 @@ class Registrar:
             ConcurrentWrite: Others kept changing the namespace.
             StoreError: The write failed; nothing was changed.
         """
-        with self._operation("agentmem.router.sync", namespace) as (current, report):
+        operation = self._operation("agentmem.router.sync", namespace, dry_run=dry_run)
+        with operation as (current, report):
             with current.phase("read"):
                 given = by_key(read_tools(tools, namespace=namespace, tags=tags))
             outcome: dict[str, Status] = {}
@@ -167,7 +168,8 @@ class Registrar:
             NotFound: One of them is not there; nothing was removed.
             StoreError: The write failed; nothing was removed.
         """
-        with self._operation("agentmem.router.remove", namespace) as (current, report):
+        operation = self._operation("agentmem.router.remove", namespace, dry_run=dry_run)
+        with operation as (current, report):
             wanted = _named(names, namespace=namespace)
             there = self._catalogue.names(namespace)
             missing = [name for key, name in wanted.items() if key not in there]
@@ -182,18 +184,26 @@ class Registrar:
             )
 
     @contextmanager
-    def _operation(self, name: Operation, namespace: str) -> Iterator[tuple[Current, Report]]:
+    def _operation(
+        self, name: Operation, namespace: str, *, dry_run: bool = False
+    ) -> Iterator[tuple[Current, Report]]:
         """Open the span of a write; what it gives with it puts the report's counts on it."""
         checked_namespace(namespace)
         attributes = {
             "gen_ai.data_source.id": self._store.name,
             "agentmem.router.namespace": namespace,
         }
-        with self._tracing.operation(name, attributes) as current:
+        with (
+            self._tracing.operation(name, attributes) as current,
+            self._store.audit.entry(
+                name.rpartition(".")[2], detail={"namespace": namespace}, changes=not dry_run
+            ) as entry,
+        ):
 
             def report(change: CatalogueChange) -> CatalogueChange:
                 counted = ("added", "changed", "unchanged", "removed")
                 counts = {f"agentmem.router.{what}": len(getattr(change, what)) for what in counted}
+                entry.note(**{what: len(getattr(change, what)) for what in counted})
                 current.set({**counts, "agentmem.dry_run": change.dry_run})
                 return change
 

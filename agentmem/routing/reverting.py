@@ -18,7 +18,7 @@ from agentmem.routing.lessons import (
     ids,
 )
 from agentmem.routing.recording import Recorder, lesson_span
-from agentmem.telemetry import Tracing
+from agentmem.telemetry import Audit, Tracing
 from agentmem.types import Lesson
 
 __all__ = ["History"]
@@ -33,10 +33,14 @@ class History:
         log: Its lessons.
         recorder: Adds to them.
         tracing: Opens spans.
+        audit: Where it is written down what is done.
     """
 
-    def __init__(self, log: LessonLog, *, recorder: Recorder, tracing: Tracing) -> None:
+    def __init__(
+        self, log: LessonLog, *, recorder: Recorder, tracing: Tracing, audit: Audit
+    ) -> None:
         self._tracing = tracing
+        self._audit = audit
         self._log = log
         self._recorder = recorder
 
@@ -67,7 +71,9 @@ class History:
             NotFound: There is no such lesson; nothing was changed.
             StoreError: The write failed; nothing was changed.
         """
-        with lesson_span(self._tracing) as (_, record):
+        with lesson_span(
+            self._tracing, audit=self._audit, action="revert", changes=not dry_run
+        ) as (_, record):
             log = self._log.current()
             if to is not None and identifier(to, what="a lesson's id") not in ids(log):
                 raise _no_lesson(to, log=log)

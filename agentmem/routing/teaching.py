@@ -7,6 +7,7 @@ selections worse is kept in the log with its observations, and has no effect.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -29,7 +30,7 @@ from agentmem.routing.observing import (
     read_feedback,
     taught_examples,
 )
-from agentmem.routing.recording import Recorder, lesson_span
+from agentmem.routing.recording import Record, Recorder, lesson_span
 from agentmem.routing.roster import Roster
 from agentmem.routing.sight import Sight
 from agentmem.storage.lesson_schema import RIGHT, Observation
@@ -90,7 +91,7 @@ class Teacher:
             EmbeddingFailed: The model gave no usable vectors; nothing was stored.
             StoreError: The write failed; the lesson does not count.
         """
-        with lesson_span(self._tracing) as (current, record):
+        with self._span("add_examples") as (current, record):
             given = read_examples(examples, namespace=namespace)
             _check_by(by)
             sight = self._holdings.current()
@@ -123,7 +124,7 @@ class Teacher:
             EmbeddingFailed: The model gave no usable vectors; nothing was stored.
             StoreError: The write failed; the lesson does not count.
         """
-        with lesson_span(self._tracing) as (current, record):
+        with self._span("feedback") as (current, record):
             read = read_feedback(given, used=used, succeeded=succeeded, namespace=namespace)
             _check_by(by)
             sight = self._holdings.current()
@@ -135,6 +136,9 @@ class Teacher:
             return record(
                 self._learn("feedback", taught, judge=judge, sight=sight, by=by, current=current)
             )
+
+    def _span(self, action: str) -> AbstractContextManager[tuple[Current, Record]]:
+        return lesson_span(self._tracing, audit=self._store.audit, action=action)
 
     def _learn(
         self,

@@ -1,6 +1,7 @@
 """`Guard`: refuses the use of a store that is closed, read-only, or was opened before a fork.
 
-Everything that one opening of a store gave shares one guard, so that all of it ends at once.
+Everything that one opening of a store gave shares one guard, so that all of it ends at once, and
+all that is done through it is in one audit log.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 
 from agentmem.errors import StoreError
+from agentmem.telemetry import Audit
 
 __all__ = ["Guard"]
 
@@ -18,9 +20,11 @@ class Guard:
     Args:
         uri: The folder or address of the store, as it was given.
         read_only: Whether every write is refused.
+        audit: Where it is written down what is done; where the environment says if None.
     """
 
-    def __init__(self, uri: str, *, read_only: bool) -> None:
+    def __init__(self, uri: str, *, read_only: bool, audit: Audit | None = None) -> None:
+        self.audit = Audit.to(None, store=uri) if audit is None else audit
         self.uri = uri
         self.read_only = read_only
         self._pid = os.getpid()

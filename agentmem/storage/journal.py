@@ -24,6 +24,7 @@ from agentmem.storage.late import LateTable
 from agentmem.storage.opening import Opened
 from agentmem.storage.quoting import EVERYTHING, any_of, both, literal
 from agentmem.storage.rows import PRIMARY_KEY, TIMES, digest, json_text
+from agentmem.telemetry import Audit
 from agentmem.types import DriftCheck, DriftEvent, DriftFinding, DriftKind, DriftSubject
 
 __all__ = ["Journal", "Standing", "event_id"]
@@ -108,6 +109,11 @@ class Journal:
     def version(self) -> int:
         """Of the events: while it stays the same, so do they. 0 while there are none."""
         return self._events.version
+
+    @property
+    def audit(self) -> Audit:
+        """Where it is written down what is done."""
+        return self._guard.audit
 
     @property
     def read_only(self) -> bool:

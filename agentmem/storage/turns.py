@@ -29,6 +29,7 @@ from agentmem.storage.snapshots import Snapshots
 from agentmem.storage.sql import HEADS, both, keys_sql, where_sql
 from agentmem.storage.tombstones import Tombstones
 from agentmem.storage.watching import DriftTables
+from agentmem.telemetry import Audit, AuditTo
 from agentmem.types import AllScopes, Scope
 
 __all__ = ["Store"]
@@ -57,6 +58,7 @@ class Store(Reads):
         read_only: bool = False,
         keep_versions: timedelta | None = None,
         storage_options: Mapping[str, str] | None = None,
+        audit: AuditTo = None,
         strict: bool = True,
     ) -> Store:
         """Open a store, or create one in a new or empty place.
@@ -69,15 +71,17 @@ class Store(Reads):
             read_only: Refuse every write; implies `create=False`.
             keep_versions: How long past versions are kept from now on; None changes nothing.
             storage_options: Credentials and the like for an object store.
+            audit: Where it is written down what is done; where the environment says if None.
             strict: Whether to refuse a store in another space than `passport`'s.
 
         Raises:
             StoreNotFound: Something else is there, or nothing and it may not be created.
             SchemaTooNew: It was written by a newer agentmem.
             EmbedderMismatch: It was written by another embedder.
-            InvalidInput: `keep_versions` cannot be used.
+            InvalidInput: `keep_versions` or `audit` cannot be used.
             StoreError: It cannot be read, or created.
         """
+        told = Audit.to(audit, store=uri)
         opened = open_store(
             os.fspath(uri),
             passport=passport,
@@ -85,10 +89,15 @@ class Store(Reads):
             options=storage_options or {},
             strict=strict,
         )
-        guard = Guard(opened.uri, read_only=read_only)
+        guard = Guard(opened.uri, read_only=read_only, audit=told)
         if keep_versions is not None:
             keep_for(opened, keep_versions, guard=guard)
         return cls(opened, guard=guard)
+
+    @property
+    def audit(self) -> Audit:
+        """Where it is written down what is done."""
+        return self._guard.audit
 
     @property
     def whole(self) -> Whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentmem.types.audit import AuditDetail, AuditEvent, AuditSink, AuditStage
 from agentmem.types.backup import (
     BackupCheck,
     BackupReport,
@@ -105,6 +106,10 @@ __all__ = [
     "Admitted",
     "AllScopes",
     "Attachment",
+    "AuditDetail",
+    "AuditEvent",
+    "AuditSink",
+    "AuditStage",
     "BackupCheck",
     "BackupReport",
     "Calibration",

@@ -28,7 +28,7 @@ from agentmem.storage.turns import Store
 __all__ = ["Kill", "Room", "planned"]
 
 READERS: Final = 2
-LOOK: Final = 0.003  # seconds between two looks at the migration
+LOOK: Final = 0.02  # seconds between two looks at the migration, which cost 5 ms each
 LONGEST: Final = 2_400.0  # seconds of one migration
 TO_END: Final = 120.0
 WORKERS: Final = Path(__file__).with_name("crash_workers.py")
