@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from agentmem.ranking import Ranking
     from agentmem.reranking import CrossEncoderReranker
     from agentmem.router import ToolRouter
+    from agentmem.tenants import Tenants
     from agentmem.tokens import TiktokenCounter
     from agentmem.types import (
         ALL,
@@ -102,6 +103,7 @@ __all__ = [
     "SentenceTransformerEmbedder",
     "StoreError",
     "StoreNotFound",
+    "Tenants",
     "TiktokenCounter",
     "Tool",
     "ToolMatch",
@@ -140,6 +142,7 @@ _HOMES = {
     "agentmem.ranking": ("Ranking",),
     "agentmem.reranking": ("CrossEncoderReranker",),
     "agentmem.router": ("ToolRouter",),
+    "agentmem.tenants": ("Tenants",),
     "agentmem.tokens": ("TiktokenCounter",),
     "agentmem.types": (
         "ALL",
