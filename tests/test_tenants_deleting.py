@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from memory_tools import say
+from memory_tools import open_hashed, say
 from storage_tools import run_python, start_python
 from test_tenants import ADA, opened, told
 
@@ -144,7 +145,7 @@ def test_what_a_killed_process_left_half_deleted_is_not_opened_and_can_be_finish
 
     with opened(tmp_path) as tenants:
         with monkeypatch.context() as patch:
-            patch.setattr(removing.shutil, "rmtree", killed)
+            patch.setattr("agentmem.tenants.removing.shutil.rmtree", killed)
             with pytest.raises(KeyboardInterrupt):
                 tenants.delete("acme")
         assert [one.id for one in tenants.list()] == ["b"]
@@ -152,6 +153,25 @@ def test_what_a_killed_process_left_half_deleted_is_not_opened_and_can_be_finish
             told(tenants, "acme")
         assert tenants.delete("acme").turns is None
         assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_while_it_is_being_deleted_nobody_makes_the_folder_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, "acme")
+    really, refused = shutil.rmtree, []
+
+    def meanwhile(path: Path) -> None:
+        with pytest.raises(StoreError) as caught, open_hashed(tmp_path / "acme"):
+            pass
+        refused.append(str(caught.value))
+        really(path)
+
+    with opened(tmp_path) as tenants, monkeypatch.context() as patch:
+        patch.setattr("agentmem.tenants.removing.shutil.rmtree", meanwhile)
+        tenants.delete("acme")
+    assert len(refused) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_store_can_be_deleted(tmp_path: Path) -> None:
