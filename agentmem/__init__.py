@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from agentmem.reranking import CrossEncoderReranker
     from agentmem.router import ToolRouter
     from agentmem.telemetry import AuditLog, acting_as
+    from agentmem.tenants import Tenants
     from agentmem.tokens import TiktokenCounter
     from agentmem.types import (
         ALL,
@@ -108,6 +109,7 @@ __all__ = [
     "SentenceTransformerEmbedder",
     "StoreError",
     "StoreNotFound",
+    "Tenants",
     "TiktokenCounter",
     "Tool",
     "ToolMatch",
@@ -149,6 +151,7 @@ _HOMES = {
     "agentmem.reranking": ("CrossEncoderReranker",),
     "agentmem.router": ("ToolRouter",),
     "agentmem.telemetry": ("AuditLog", "acting_as"),
+    "agentmem.tenants": ("Tenants",),
     "agentmem.tokens": ("TiktokenCounter",),
     "agentmem.types": (
         "ALL",

@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         *("forgetting", "guards", "maintenance", "backup"),
     ),
     ("memory", "router"),
-    ("evaluation", "cli", "testing"),
+    ("evaluation", "cli", "tenants", "testing"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -51,6 +51,7 @@ SIBLINGS = {
     ("maintenance", "migration"): "a seal is dead if the process that migrates is",
     ("maintenance", "routing"): "a calibration holds for one catalogue",
     ("cli", "evaluation"): "`agentmem eval` is the evaluation's command line",
+    ("cli", "tenants"): "and `agentmem tenants` that of tenants",
 }
 OWNERS = {  # only this room may import that library, so that its traps are met in one place
     "lancedb": "storage",
@@ -103,8 +104,8 @@ PUBLIC_NAMES = {
     *("CrossEncoderReranker", "DuplicateTool", "EmbedderMismatch", "EmbeddingFailed", "Filter"),
     *("Hit", "InvalidInput", "Memory", "MissingDependency", "NotFound", "Passport", "Ranking"),
     *("Recall", "Replay", "SchemaTooNew", "Scope", "ScopeRequired", "Selection"),
-    *("SentenceTransformerEmbedder", "StoreError", "StoreNotFound", "TiktokenCounter", "Tool"),
-    *("ToolMatch", "ToolRouter", "Turn", "VersionGone", "__version__", "field"),
+    *("SentenceTransformerEmbedder", "StoreError", "StoreNotFound", "Tenants", "TiktokenCounter"),
+    *("Tool", "ToolMatch", "ToolRouter", "Turn", "VersionGone", "__version__", "field"),
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

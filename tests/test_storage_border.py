@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
-from agentmem.errors import ConcurrentWrite, FilesMissing, InvalidInput, StoreError
+from agentmem.errors import (
+    ConcurrentWrite,
+    FilesMissing,
+    InvalidInput,
+    StoreError,
+    StoreNotFound,
+)
 from agentmem.storage import border
 from agentmem.storage.border import commit, store_errors
 
@@ -48,8 +55,14 @@ def os_error(code: int) -> OSError:
     ],
 )
 def test_a_failure_says_what_happened_and_what_repairs_it(
-    raised: Exception, kind: type[StoreError], says: str
+    raised: Exception,
+    kind: type[StoreError],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ada.mem").mkdir()
     with pytest.raises(StoreError) as caught, store_errors("ada.mem", "add turns"):
         raise raised
     assert type(caught.value) is kind
@@ -58,6 +71,12 @@ def test_a_failure_says_what_happened_and_what_repairs_it(
     assert "Repair: " in str(caught.value)
     assert ".rs:" not in str(caught.value)
     assert caught.value.__cause__ is raised
+
+
+def test_a_store_whose_folder_is_gone_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFound, match="deleted or moved away"):  # noqa: SIM117 - as above
+        with store_errors(str(tmp_path / "ada.mem"), "add turns"):
+            raise RuntimeError(LOST)
 
 
 @pytest.mark.parametrize("raised", [InvalidInput("ours"), StoreError("ours"), KeyError("a bug")])

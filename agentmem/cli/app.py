@@ -24,6 +24,7 @@ from agentmem.cli.machine import print_json
 from agentmem.cli.maintain import maintain
 from agentmem.cli.migrate import app as migrate
 from agentmem.cli.snapshots import app as snapshots
+from agentmem.cli.tenants import app as tenants
 from agentmem.cli.tools import app as tools
 from agentmem.cli.traces import app as traces
 from agentmem.cli.traces.recording import recording
@@ -143,6 +144,7 @@ app.add_typer(drift.app, name="drift", rich_help_panel="Vectors")
 app.add_typer(migrate.app, name="migrate", rich_help_panel="Vectors")
 app.add_typer(snapshots, name="snapshot", rich_help_panel="Keep")
 app.add_typer(backup, name="backup", rich_help_panel="Keep")
+app.add_typer(tenants, name="tenants", rich_help_panel="Keep")
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Measure")
 
 

@@ -179,6 +179,11 @@ class Memory(Records, Archiving, Correcting, Forgetting, Maintaining, Replaying,
         scope = "" if self._bound.scope.is_empty else f", {self._bound.scope}"
         return f"Memory({self._home.name!r}{scope})"
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or opened before this process was forked."""
+        return self._home.closed
+
     def close(self) -> None:
         """Let go of the store. What was added is durable without it.
 

@@ -146,6 +146,11 @@ class ToolRouter(Selecting, Learning, Entries, Looking, Moving, Drifting):
     def __repr__(self) -> str:
         return f"ToolRouter({self._home.name!r})"
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or opened before this process was forked."""
+        return self._home.closed
+
     def close(self) -> None:
         """Let go of the store. What was registered is durable without it."""
         self._home.close()

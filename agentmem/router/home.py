@@ -49,6 +49,11 @@ class Home:
         return self._opened.name
 
     @property
+    def closed(self) -> bool:
+        """Whether it was closed, or opened before this process was forked."""
+        return self._opened.closed
+
+    @property
     def parts(self) -> Parts:
         """What is held of the generation in force.
 

@@ -20,6 +20,7 @@ from agentmem.errors import (
     ConcurrentWrite,
     FilesMissing,
     StoreError,
+    StoreNotFound,
     VersionGone,
 )
 from agentmem.storage.damage import cut_short
@@ -94,7 +95,7 @@ OF_BUCKETS: Final = tuple(
 )
 PANICS: Final = frozenset({"RustPanic", "PanicException"})  # made by pyo3, with no module to import
 NAMED: Final = 3  # damaged files in one message
-MISSING: Final = re.compile(r"not found|no such file|os error 2\b", re.IGNORECASE)
+MISSING: Final = re.compile(r"not found|no such file|not a directory|os error 2\b", re.IGNORECASE)
 CODES: Final = {
     **dict.fromkeys((errno.ENOSPC, errno.EFBIG, errno.EDQUOT), FULL),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), DENIED),
@@ -149,6 +150,11 @@ def _translated(error: BaseException, *, uri: str, action: str) -> StoreError:
             "Repair: call again, or let fewer processes write at once."
         )
     missing = known is MISSING or MISSING.search(text) is not None
+    if missing and _is_gone(uri):
+        return StoreNotFound(
+            what + "the store is not there any more: its folder was deleted or moved away since it "
+            "was opened. Repair: open it where it is now, or a new one."
+        )
     if missing:
         told = (
             f"files of the store are missing ({_short(text)}). Repair: restore the folder from a "
@@ -163,6 +169,11 @@ def _translated(error: BaseException, *, uri: str, action: str) -> StoreError:
     damaged = _damaged(uri)
     kind = FilesMissing if missing and damaged is None else StoreError
     return kind(what + (damaged or told))
+
+
+def _is_gone(uri: str) -> bool:
+    """Return whether the folder of a local store is not there."""
+    return "://" not in uri and not Path(uri).expanduser().is_dir()
 
 
 def _damaged(uri: str) -> str | None:

@@ -131,6 +131,11 @@ class ToolStore:
         """Whether every write is refused."""
         return self._guard.read_only
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or opened before this process was forked."""
+        return not self._guard.is_usable
+
     def close(self) -> None:
         """Let go of the store. What was written is durable without it."""
         if self._guard.is_usable:

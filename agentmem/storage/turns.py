@@ -241,6 +241,11 @@ class Store(Reads):
         """Merge what many small writes left behind; a no-op while others write."""
         self._table.compact()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or opened before this process was forked."""
+        return not self._guard.is_usable
+
     def close(self) -> None:
         """Let go of the store. What was written is durable without it."""
         if self._guard.is_usable:
