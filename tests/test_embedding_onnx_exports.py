@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentmem.embedding import SentenceTransformerEmbedder, engines, exports
+from agentmem.embedding import SentenceTransformerEmbedder, engines, exporting, exports
+from agentmem.errors import EmbeddingFailed
 
 FIND = "import sys; from agentmem.embedding import SentenceTransformerEmbedder as E\n"
 
@@ -72,7 +73,7 @@ def test_a_graph_with_other_vectors_is_not_used_and_that_is_remembered(
     import torch
 
     exported = []
-    honest = engines.export
+    honest = exporting.export
 
     def noisy(model: Any, folder: Path) -> None:
         exported.append(folder)
@@ -118,7 +119,7 @@ def test_without_the_exporter_s_package_nothing_is_remembered(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert embedder(tiny_transformer).engine == "torch"
-    with pytest.raises(engines.EmbeddingFailed, match=r"agentmem\[onnx\]"):
+    with pytest.raises(EmbeddingFailed, match=r"agentmem\[onnx\]"):
         embedder(tiny_transformer, engine="onnx").warm_up()
     monkeypatch.undo()
     monkeypatch.setenv("AGENTMEM_CACHE", str(cache.parent))
@@ -138,7 +139,7 @@ def test_a_cache_that_cannot_be_written_leaves_torch_and_warns_once(
         assert embedder(tiny_transformer).engine == "torch"
     (message,) = warnings_of(caplog)
     assert "cannot be kept" in message
-    with pytest.raises(engines.EmbeddingFailed, match="AGENTMEM_CACHE"):
+    with pytest.raises(EmbeddingFailed, match="AGENTMEM_CACHE"):
         embedder(tiny_transformer, engine="onnx").warm_up()
     assert not cache.exists()
 
