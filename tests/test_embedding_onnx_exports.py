@@ -179,9 +179,9 @@ def test_a_cache_that_is_full_leaves_torch_and_nothing_behind(
 def test_processes_that_begin_at_once_all_get_the_graph(
     tiny_transformer: Path, cache: Path
 ) -> None:
-    processes = [run(FIND + USE, tiny_transformer, cache=cache) for _ in range(3)]
+    processes = [run(FIND + USE, tiny_transformer, cache=cache) for _ in range(2)]
     answers = [process.communicate(timeout=180) for process in processes]
-    assert [said for said, _ in answers] == ["onnx (1, 16)\n"] * 3, answers
+    assert [said for said, _ in answers] == ["onnx (1, 16)\n"] * 2, answers
     (made,) = cache.iterdir()
     assert exports.find(made.name) is not None
 

@@ -17,6 +17,7 @@ from opentelemetry.semconv.attributes import error_attributes
 from span_tools import MOST, Ears, faults, kind_of, listening, run_everything
 
 from agentmem import CachedEmbedder, Memory, Scope, SentenceTransformerEmbedder
+from agentmem.embedding.weights import bundled_folder
 from agentmem.errors import InvalidInput
 from agentmem.telemetry import Content, Tracing, scope_baggage
 from agentmem.telemetry.conventions import OPENINFERENCE_CONVENTIONS, OPERATIONS, PHASES
