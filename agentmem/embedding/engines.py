@@ -21,9 +21,10 @@ from agentmem.embedding.canaries import QUERY_PLACES, canary_texts
 from agentmem.embedding.encoding import Encoder, TorchEncoder
 from agentmem.embedding.exporting import export, refusal
 from agentmem.embedding.exports import CACHE_VARIABLE, Export, export_key, find, put
-from agentmem.embedding.facts import ModelFacts, loaded_facts
+from agentmem.embedding.facts import ModelFacts, loaded_facts, module_folders
 from agentmem.embedding.onnx import TOKENIZER, OnnxEncoder
 from agentmem.embedding.source import load
+from agentmem.embedding.weights import weights_sha256
 from agentmem.errors import EmbeddingFailed, MissingDependency
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ class _Model:
             raise _Unsuited(f"the graph cannot be loaded: {_said(error)}", is_fault=True) from error
 
     def _exported(self) -> Export:
+        if weights_sha256(self._folder, parts=module_folders(self._folder)) is None:
+            raise _Unsuited("its weights cannot be hashed, so no graph could be told to be theirs")
         try:
             key = export_key(self._folder, runtime=_runtime())
             found = find(key)
@@ -182,14 +185,13 @@ class _Model:
         facts = loaded_facts(model)
         try:
             export(model, folder)
-        except (OSError, MemoryError):
+            torch_encoder = TorchEncoder(model, batch_size=TRIAL_BATCH)
+            least = _least_cosine(torch_encoder, self._encoder(folder), facts=facts)
+        except (OSError, MemoryError, _Unsuited):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever torch finds that it cannot trace
-            return Export(
-                facts, least=None, refused=f"no graph of it: {_said(error)}", folder=folder
-            )
-        torch_encoder = TorchEncoder(model, batch_size=TRIAL_BATCH)
-        least = _least_cosine(torch_encoder, self._encoder(folder), facts=facts)
+        except Exception as error:  # noqa: BLE001 - whatever torch cannot trace, or the graph run
+            refused = f"no graph of it: {_said(error)}"
+            return Export(facts, least=None, refused=refused, folder=folder)
         refused = None
         if not least >= LEAST_COSINE:
             refused = f"its vectors come no nearer to torch's than a cosine of {least:.6f}"
@@ -235,8 +237,11 @@ def _is_installed() -> bool:
 
 
 def _runtime() -> str:
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        reason = f"ONNX Runtime cannot be imported: {_said(error)}"
+        raise _Unsuited(reason, is_fault=True) from error
     return str(onnxruntime.__version__)
 
 
