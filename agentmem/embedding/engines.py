@@ -190,12 +190,10 @@ class _Model:
         except (OSError, MemoryError, _Unsuited):
             raise
         except Exception as error:  # noqa: BLE001 - whatever torch cannot trace, or the graph run
-            refused = f"no graph of it: {_said(error)}"
-            return Export(facts, least=None, refused=refused, folder=folder)
-        refused = None
-        if not least >= LEAST_COSINE:
-            refused = f"its vectors come no nearer to torch's than a cosine of {least:.6f}"
-        return Export(facts, least=least, refused=refused, folder=folder)
+            why = f"no graph of it: {_said(error)}"
+            return Export(facts, least=None, refused=why, folder=folder)
+        far = f"its vectors come no nearer to torch's than a cosine of {least:.6f}"
+        return Export(facts, least, refused=None if least >= LEAST_COSINE else far, folder=folder)
 
 
 def _least_cosine(torch: Encoder, onnx: Encoder, *, facts: ModelFacts) -> float:
