@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub, which reads it once
+os.environ["AGENTMEM_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "agentmem")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # tests start processes after tokenizers ran
 
 import pytest

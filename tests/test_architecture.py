@@ -56,6 +56,7 @@ SIBLINGS = {
 OWNERS = {  # only this room may import that library, so that its traps are met in one place
     "lancedb": "storage",
     "lance": "storage",
+    "onnxruntime": "embedding",
     "sentence_transformers": "embedding reranking",
     "torch": "embedding reranking",
     "tiktoken": "tokens",
@@ -83,7 +84,8 @@ OUTSIDE_THE_TREE = {"BaseException", "Exception", "ImportError", "KeyError", "Lo
 OUTSIDE_THE_TREE |= {"IndexError", "OSError", "RuntimeError", "TypeError", "ValueError"}
 BUILTIN_RAISES: dict[tuple[str, str], str] = {}  # (module, builtin): why the tree does not fit
 
-HEAVY = {"lancedb", "pyarrow", "sentence_transformers", "tiktoken", "torch", "transformers"}
+HEAVY = {"lancedb", "onnxruntime", "pyarrow", "sentence_transformers", "tiktoken", "torch"}
+HEAVY |= {"transformers"}
 BUDGETS = {  # what is imported: the libraries it must not bring along
     "agentmem": HEAVY | {"numpy", "opentelemetry", "pydantic", "rich", "scipy", "typer"},
     "agentmem.types": HEAVY | {"numpy", "opentelemetry", "pydantic", "rich", "typer"},

@@ -32,6 +32,7 @@ from agentmem.embedding.canaries import (
     probe,
 )
 from agentmem.embedding.causes import Cause
+from agentmem.embedding.encoding import TorchEncoder
 from agentmem.embedding.weights import bundled_folder
 from agentmem.protocols import Embedder
 from agentmem.testing import HashEmbedder
@@ -82,11 +83,13 @@ class Workshop:
         """Quantise a loaded model: its files, and so its passport, stay as they are."""
         import torch
 
-        embedder = SentenceTransformerEmbedder(device="cpu")
+        embedder = SentenceTransformerEmbedder(device="cpu", engine="torch")
+        encoder = embedder._loaded().encoder
+        assert isinstance(encoder, TorchEncoder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.ao announces its move to torchao
             torch.ao.quantization.quantize_dynamic(  # type: ignore[no-untyped-call]
-                embedder._loaded().model, {torch.nn.Linear}, dtype=torch.qint8, inplace=True
+                encoder._model, {torch.nn.Linear}, dtype=torch.qint8, inplace=True
             )
         return embedder
 

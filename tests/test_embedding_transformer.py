@@ -250,9 +250,10 @@ def test_static_embeddings_have_no_window_and_unknown_words_still_get_unit_rows(
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-6)
 
 
-def test_embedding_leaves_torch_s_thread_number_alone(minilm: SentenceTransformerEmbedder) -> None:
+def test_embedding_leaves_torch_s_thread_number_alone() -> None:
     import torch
 
+    minilm = SentenceTransformerEmbedder(device="cpu", engine="torch")
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

@@ -17,6 +17,7 @@ from opentelemetry.semconv.attributes import error_attributes
 from span_tools import MOST, Ears, faults, kind_of, listening, run_everything
 
 from agentmem import CachedEmbedder, Memory, Scope, SentenceTransformerEmbedder
+from agentmem.embedding.weights import bundled_folder
 from agentmem.errors import InvalidInput
 from agentmem.telemetry import Content, Tracing, scope_baggage
 from agentmem.telemetry.conventions import OPENINFERENCE_CONVENTIONS, OPERATIONS, PHASES
@@ -152,8 +153,10 @@ def test_the_tokens_of_what_is_embedded_are_counted_where_the_embedder_can(
 
 
 def test_tokens_are_those_of_the_models_own_tokenizer(minilm: SentenceTransformerEmbedder) -> None:
+    from sentence_transformers import SentenceTransformer
+
     texts = ["Where does Ada live?", "", "Lisbon " * 400]
-    tokenizer = minilm._loaded().model.tokenizer
+    tokenizer = SentenceTransformer(str(bundled_folder()), device="cpu").tokenizer
     counts = [len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) for text in texts]
     assert minilm.tokens(texts) == sum(counts)
     assert CachedEmbedder(minilm).tokens(texts[:1]) == counts[0] == 7

@@ -105,6 +105,19 @@ class CachedEmbedder:
         count = getattr(self.inner, "tokens", None)
         return count(texts) if callable(count) else None
 
+    def warm_up(self, *, background: bool = False) -> None:
+        """Load the inner embedder's model now, where it has one to load.
+
+        Args:
+            background: Return at once.
+
+        Raises:
+            EmbeddingFailed: The model could not be loaded.
+        """
+        load = getattr(self.inner, "warm_up", None)
+        if callable(load):
+            load(background=background)
+
     def clear(self) -> None:
         """Forget every vector: the model behind the passport is not the one that made them."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""How many threads torch uses in this thread: one for a forward pass, else the process's number.
+"""How many passes run at once, and that torch has one thread for each.
 
 `torch.set_num_threads` with OpenMP sets the calling thread's number *and* the one that threads
 new to torch will start with. The first is set for the pass; the second is kept from reaching
@@ -7,11 +7,12 @@ other threads. Builds without OpenMP have one number for the whole process and a
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["known_thread", "one_thread", "usable_threads"]
+__all__ = ["known_thread", "one_thread", "usable_cores", "usable_threads"]
 
 
 class _Shared:
@@ -37,11 +38,30 @@ def known_thread() -> None:
         _Shared.seen.yes = True
 
 
-def usable_threads() -> int:
-    """Return how many passes may run at once on a thread each; 1 where that cannot be set."""
+def usable_threads(asked: int | None = None) -> int:
+    """Return how many passes of torch may run at once on a thread each, asked for or usual.
+
+    1 where that cannot be set.
+    """
     import torch
 
-    return torch.get_num_threads() if _is_thread_local() else 1
+    return asked or torch.get_num_threads() if _is_thread_local() else 1
+
+
+def usable_cores(asked: int | None = None) -> int:
+    """Return how many passes may run at once without torch: asked for, else as torch would have it.
+
+    That is `OMP_NUM_THREADS`, or the cores that this process may use: those it is bound to, and
+    no more than a container's share of the processor.
+    """
+    if asked is not None:
+        return asked
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if told.isdecimal() and int(told):
+        return int(told)
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 @contextmanager

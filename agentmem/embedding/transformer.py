@@ -8,24 +8,25 @@ loads the model. Several threads may use one embedder at a time.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.embedding.encoding import Encoder
-from agentmem.embedding.facts import (
-    ModelFacts,
-    loaded_facts,
-    module_folders,
-    read_facts,
-    tokenizer_settings,
+from agentmem.embedding.engines import (
+    ENGINES,
+    Engine,
+    Loaded,
+    Running,
+    load_engine,
+    require_engine,
 )
-from agentmem.embedding.source import Located, load, locate, model_errors
+from agentmem.embedding.facts import ModelFacts, module_folders, read_facts, tokenizer_settings
+from agentmem.embedding.source import Located, locate, model_errors
 from agentmem.embedding.splitting import Splitter
 from agentmem.embedding.vectors import clean_all, unit_rows
 from agentmem.embedding.weights import (
@@ -35,23 +36,15 @@ from agentmem.embedding.weights import (
     tokenizer_sha256,
     weights_sha256,
 )
-from agentmem.errors import EmbeddingFailed, InvalidInput
+from agentmem.errors import AgentmemError, EmbeddingFailed, InvalidInput
 from agentmem.types import Kind, Passport
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-    from tokenizers import Tokenizer
 
 __all__ = ["SentenceTransformerEmbedder"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A loaded model and what works with it."""
+WARM_UP: Final = "ready"
 
-    model: SentenceTransformer
-    encoder: Encoder
-    splitter: Splitter
+logger = logging.getLogger("agentmem")
 
 
 class SentenceTransformerEmbedder:
@@ -65,8 +58,14 @@ class SentenceTransformerEmbedder:
         truncate_dim: Keep only the first components (Matryoshka models), scaled to unit length.
         query_prompt: Text put before a query; None takes the model's own.
         document_prompt: Text put before a document; None takes the model's own.
-        batch_size: Documents a forward pass.
+        batch_size: Most documents of a forward pass.
         local_files_only: Never ask the hub; use what was downloaded before.
+        engine: `"onnx"` (the extra `onnx`, on the processor), `"torch"`, or `"auto"`: ONNX Runtime
+            where it is installed and gives the same vectors, else torch. The space is the same.
+        threads: Forward passes at once, each on a thread; None takes the cores there are.
+
+    Raises:
+        MissingDependency: `engine` is `"onnx"`, and ONNX Runtime is not installed.
     """
 
     def __init__(
@@ -80,29 +79,37 @@ class SentenceTransformerEmbedder:
         document_prompt: str | None = None,
         batch_size: int = 32,
         local_files_only: bool = False,
+        engine: Engine = "auto",
+        threads: int | None = None,
     ) -> None:
-        for name, value in (("truncate_dim", truncate_dim), ("batch_size", batch_size)):
+        counts = {"truncate_dim": truncate_dim, "batch_size": batch_size, "threads": threads}
+        for name, value in counts.items():
             if value is not None and value < 1:
                 raise InvalidInput(f"{name} is {value}, but has to be at least 1.")
+        if engine not in ENGINES:
+            raise InvalidInput(f"engine is {engine!r}. Repair: pass one of {', '.join(ENGINES)}.")
+        require_engine(engine)
         self._source = model
         self._revision = revision
-        self._device = device
         self._truncate_dim = truncate_dim
         self._prompts = (query_prompt, document_prompt)
-        self._batch_size = batch_size
+        self._running = Running(engine, device, batch_size=batch_size, threads=threads)
         self._local_files_only = local_files_only
         self._lock = threading.RLock()
+        self._loading = threading.Lock()  # within it the other one is not taken
         self._located: Located | None = None
         self._passport: Passport | None = None
-        self._ready: _Ready | None = None
+        self._ready: Loaded | None = None
+        self._splits: Splitter | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return how it was made: another process loads its own model."""
-        return {**self.__dict__, "_lock": None, "_ready": None}
+        made = {"_lock": None, "_loading": None, "_ready": None, "_splits": None}
+        return {**self.__dict__, **made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take on how another one was made."""
-        self.__dict__.update(state, _lock=threading.RLock())
+        self.__dict__.update(state, _lock=threading.RLock(), _loading=threading.Lock())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._source or DEFAULT_MODEL)!r})"
@@ -121,6 +128,37 @@ class SentenceTransformerEmbedder:
             if self._passport is None:
                 self._passport = self._read_passport()
             return self._passport
+
+    @property
+    def engine(self) -> Literal["onnx", "torch"]:
+        """The library that runs the model, which is loaded to know it.
+
+        Raises:
+            EmbeddingFailed: The model could not be loaded.
+        """
+        return self._loaded().engine
+
+    def warm_up(self, *, background: bool = False) -> None:
+        """Load the model now, so that no first call waits for it.
+
+        Args:
+            background: Return at once and load in a thread. What fails there is raised by the
+                first call that needs the model.
+
+        Raises:
+            EmbeddingFailed: The model could not be loaded.
+        """
+        if not background:
+            self.embed([WARM_UP], kind="query")
+            return
+
+        def load() -> None:
+            try:
+                self.warm_up()
+            except AgentmemError as error:
+                logger.debug("%r could not be loaded in the background: %s", self, error)
+
+        threading.Thread(target=load, name="agentmem-warm-up", daemon=True).start()
 
     def embed(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
         """Embed texts, a query on one thread and many texts on as many as torch may use.
@@ -149,14 +187,14 @@ class SentenceTransformerEmbedder:
         Pieces are exact substrings, overlap by about an eighth, cover the text, and are cut at
         a sentence's end or a space where one is near.
         """
-        return self._loaded().splitter.split(texts, prefixes=prefixes)
+        return self._splitter().split(texts, prefixes=prefixes)
 
     def tokens(self, texts: Sequence[str]) -> int | None:
         """Count the tokens of texts as the model reads them, its prompts left out.
 
         None where the model has no fast tokenizer.
         """
-        return self._loaded().splitter.tokens(texts)
+        return self._splitter().tokens(texts)
 
     def _locate(self) -> Located:
         with self._lock:
@@ -168,18 +206,21 @@ class SentenceTransformerEmbedder:
                 )
             return self._located
 
-    def _loaded(self) -> _Ready:
-        with self._lock:
+    def _loaded(self) -> Loaded:
+        folder = self._locate().folder
+        with self._loading:
             if self._ready is None:
-                self._ready = self._load()
+                with model_errors(str(folder)):
+                    self._ready = load_engine(folder, running=self._running)
             return self._ready
 
-    def _load(self) -> _Ready:
-        model = load(self._locate().folder, device=self._device)
-        facts = loaded_facts(model)
-        _, document_prompt = self._chosen_prompts(facts)
-        splitter = Splitter(_own_tokenizer(model), window=facts.window, prompt=document_prompt)
-        return _Ready(model, Encoder(model, batch_size=self._batch_size), splitter)
+    def _splitter(self) -> Splitter:
+        ready = self._loaded()
+        with self._lock:
+            if self._splits is None:
+                _, prompt = self._chosen_prompts(ready.facts)
+                self._splits = Splitter(ready.tokenizer, window=ready.facts.window, prompt=prompt)
+            return self._splits
 
     def _chosen_prompts(self, facts: ModelFacts) -> tuple[str, str]:
         query, document = self._prompts
@@ -191,7 +232,7 @@ class SentenceTransformerEmbedder:
     def _read_passport(self) -> Passport:
         located = self._locate()
         with model_errors(str(located.folder)):
-            facts = read_facts(located.folder) or loaded_facts(self._loaded().model)
+            facts = read_facts(located.folder) or self._loaded().facts
             parts = module_folders(located.folder)
             root = located.folder / parts[0]
             weights = weights_sha256(located.folder, parts=parts)
@@ -218,19 +259,6 @@ class SentenceTransformerEmbedder:
             document_prompt=document_prompt,
             precision=facts.precision,
         )
-
-
-def _own_tokenizer(model: SentenceTransformer) -> Tokenizer | None:
-    """Copy the model's fast tokenizer, without truncation and padding, for the splitter alone."""
-    from tokenizers import Tokenizer
-
-    backend = getattr(model.tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return None
-    own = Tokenizer.from_str(backend.to_str())
-    own.no_truncation()
-    own.no_padding()
-    return own
 
 
 def _identity(located: Located, *, weights: str | None) -> tuple[str, str | None]:
