@@ -266,7 +266,8 @@ def _speaker(turn: Turn) -> str:
     name = turn.speaker
     letters = "".join(filter(str.isalnum, normalize("NFKC", name).casefold()))
     if name != turn.role and (letters in ROLES or FRAMING.search(name)):
-        return f"{json.dumps(name, ensure_ascii=False)} ({turn.role})"
+        quoted = json.dumps(name, ensure_ascii=LINE_END.search(name) is not None)
+        return f"{quoted} ({turn.role})"
     return name
 
 
