@@ -156,7 +156,7 @@ def filled(folder: Path) -> Place:
     _lines(folder / "routing" / "queries.jsonl", {"query": HOSTILE, "tools": ["find"]})
     question = {"question": HOSTILE, "gold": [HOSTILE], "category": HOSTILE}
     turns = [{"id": HOSTILE, "role": "user", "content": HOSTILE, "session_id": HOSTILE}]
-    _lines(folder / "own.jsonl", {"messages": turns, "questions": [question]})
+    _lines(folder / "own.jsonl", {"id": HOSTILE, "messages": turns, "questions": [question]})
     traced = {
         "AGENTMEM_TRACES": str(folder / "traces"),
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true",
