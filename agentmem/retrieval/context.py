@@ -33,7 +33,7 @@ LINE_END: Final = re.compile(r"\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")  # as 
 INDENT: Final = "  "
 ROLES: Final = frozenset(get_args(Role))
 FRAMING: Final = re.compile(
-    rf"[\[\]:\"]|{LINE_END.pattern}"
+    rf"^\s|[\[\]:\"]|{LINE_END.pattern}"
 )  # of a name, what the frame is made of
 PLAIN_ROLES: Final = ("user", "assistant")  # a stored system or tool message gets no such power
 

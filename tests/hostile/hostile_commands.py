@@ -95,8 +95,10 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {  # in an order in which what is 
     "eval router": ("{place}/routing", "--dataset", "jsonl"),
     "eval forgetting": (),
 }
-STORELESS: Final = {"demo", "backup verify", "backup restore", "eval forgetting", "eval memory"}
-STORELESS |= {"eval router", "tools eval", *(one for one in COMMANDS if one.startswith("traces"))}
+STORELESS: Final = {
+    *("demo", "backup verify", "backup restore", "eval forgetting", "eval memory"),
+    *("eval router", "tools eval", *(one for one in COMMANDS if one.startswith("traces"))),
+}
 
 
 def leaves(command: Any = None, *, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -134,7 +136,12 @@ class Place:
 def filled(folder: Path) -> Place:
     """Put hostile texts wherever the command line takes any."""
     place = Place(folder)
-    turn = {"role": "user", "session_id": HOSTILE, "agent_id": HOSTILE, "name": HOSTILE}
+    turn: dict[str, Any] = {
+        "role": "user",
+        "session_id": HOSTILE,
+        "agent_id": HOSTILE,
+        "name": HOSTILE,
+    }
     turn |= {"metadata": {HOSTILE: [HOSTILE]}}
     turn |= {"attachments": [{"type": HOSTILE, "caption": HOSTILE, "url": HOSTILE}]}
     said = [
