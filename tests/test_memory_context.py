@@ -62,12 +62,17 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
         yield opened
 
 
+def unfolded(text: str) -> str:
+    """Return a text in which the further lines of each turn follow its first."""
+    return "".join(line.removeprefix("  ") for line in text.splitlines())
+
+
 def check(context: Context, *, considered: list[Turn]) -> None:
     """Check what holds for every context."""
     assert context.tokens <= context.max_tokens
     assert context.tokens == (COUNTER.count(context.text) if context.text else 0)
     for turn in context.turns:
-        assert turn.content in context.text
+        assert "".join(turn.content.splitlines()) in unfolded(context.text)
         assert turn.speaker in context.text
         assert f"{turn.event_time:%Y-%m-%d}" in context.text
     order = [(turn.event_time, turn.ingested_at) for turn in context.turns]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
@@ -20,15 +21,16 @@ from agentmem.cli.backup import app as backup
 from agentmem.cli.doctor import doctor
 from agentmem.cli.drift import app as drift
 from agentmem.cli.drift import passport
-from agentmem.cli.machine import print_json
 from agentmem.cli.maintain import maintain
 from agentmem.cli.migrate import app as migrate
 from agentmem.cli.snapshots import app as snapshots
+from agentmem.cli.telling import tell_error
 from agentmem.cli.tenants import app as tenants
 from agentmem.cli.tools import app as tools
 from agentmem.cli.traces import app as traces
 from agentmem.cli.traces.recording import recording
 from agentmem.errors import AgentmemError
+from agentmem.visible import visible
 
 __all__ = ["app", "main"]
 
@@ -49,29 +51,31 @@ class _Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.obj = "--json" in args
-        return super().parse_args(ctx, args)
+        with _readable():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _readable():
+                return super().invoke(ctx)
         except AgentmemError as error:
-            _tell(type(error).__name__, message=str(error), as_json=ctx.obj)
+            tell_error(type(error).__name__, message=str(error), as_json=ctx.obj)
             raise typer.Exit(ERROR) from error
         except USAGE_ERROR as error:
             if not ctx.obj:
                 raise  # typer shows it beside the usage
-            _tell("UsageError", message=error.format_message(), as_json=True)
+            tell_error("UsageError", message=error.format_message(), as_json=True)
             raise typer.Exit(error.exit_code) from error
 
 
-def _tell(kind: str, *, message: str, as_json: bool) -> None:
-    if as_json:
-        print_json({"error": {"type": kind, "message": message}}, err=True)
-        return
-    from agentmem.cli.render import make_console, visible
-
-    shown = visible(f"error: {message}", lines=True)
-    make_console(stderr=True).print(shown, style="red", soft_wrap=True)
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Let an error of usage repeat what was typed; a script may have typed what users wrote."""
+    try:
+        yield
+    except USAGE_ERROR as error:
+        error.message = visible(error.message)
+        raise
 
 
 app = typer.Typer(

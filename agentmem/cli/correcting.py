@@ -21,6 +21,7 @@ from agentmem.cli.options import (
     opened,
     scope_of,
 )
+from agentmem.cli.telling import say
 
 __all__ = ["supersede", "update"]
 
@@ -59,7 +60,7 @@ def supersede(
     if as_json:
         print_json({"id": made})
     else:
-        typer.echo(made)
+        say(made)
 
 
 def update(
@@ -109,6 +110,6 @@ def update(
         return
     from agentmem.cli.render import excerpt
 
-    typer.echo(f"{done.turns:,} turns {'would be ' if done.dry_run else ''}changed.")
+    say(f"{done.turns:,} turns {'would be ' if done.dry_run else ''}changed.")
     for one in done.missing:
-        typer.echo(f"not there: {excerpt(one)}")
+        say(f"not there: {excerpt(one)}")

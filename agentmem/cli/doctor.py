@@ -11,6 +11,7 @@ import typer
 
 from agentmem.cli.machine import plain, print_json
 from agentmem.cli.options import AsJson, Model, Store, embedder, location, waiting
+from agentmem.cli.telling import say
 from agentmem.errors import AgentmemError, StoreError, StoreNotFound
 from agentmem.types.maintenance import Diagnosis, Examination
 
@@ -86,7 +87,7 @@ def _examined(
             if as_json:
                 return found, None
             _print(found)
-            typer.echo(f"would repair: {', '.join(one.name for one in plan)}", err=True)
+            say(f"would repair: {', '.join(one.name for one in plan)}", err=True)
             typer.confirm("Repair it?", abort=True, err=True)
         return found, physician.repaired(found)
     finally:

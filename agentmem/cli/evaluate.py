@@ -28,6 +28,7 @@ from agentmem.cli.figures import (
 )
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson, Model, embedder, location
+from agentmem.cli.telling import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,7 +113,7 @@ def memory(
     embedder = embedder_of(model)
     report = evaluate(data, embedder=embedder, baselines=baselines, systems=systems, ks=ks)
     if as_json:
-        typer.echo(as_text(report.to_dict(rows=False)))
+        print_json(report.to_dict(rows=False))
     else:
         _print(report, data=data, failures=failures)
     if out is not None:
@@ -156,38 +157,30 @@ def _print_facts(report: Report, *, console: Console) -> None:
         f"{report.conversations} conversations, model {report.passport['model']}.\n"
         "recall@k is fractional: the share of a question's evidence among the first k.\n"
         f"Turns added in {report.seconds_adding:.1f} s. Median search: {times}; "
-        "questions are encoded once, for the first system.",
-        highlight=False,
-        markup=False,
+        "questions are encoded once, for the first system."
     )
     if report.mistakes:
         console.print(
             f"{report.mistakes} past mistakes; repeated@k is the share of the turns marked wrong "
-            "that are among the first k again: lower is better.",
-            highlight=False,
-            markup=False,
+            "that are among the first k again: lower is better."
         )
     for reason, count in report.notes.items():
-        console.print(f"{reason}: {count}", highlight=False, markup=False)
+        console.print(f"{reason}: {count}")
 
 
 def _print_failures(report: Report, *, data: Dataset, limit: int, console: Console) -> None:
+    from agentmem.cli.render import visible
+
     texts = {conversation.id: conversation.contents() for conversation in data.conversations}
     for row in report.failures(limit):
         said = texts[row.group]
-        console.print(
-            f"\n[{row.category}] {row.question}", style="bold", highlight=False, markup=False
-        )
+        console.print(f"\n[{visible(row.category)}] {visible(row.question)}", style="bold")
         for key in row.gold:
             rank = row.rank(key)
             place = f"rank {rank}" if rank else f"not in the first {max(report.ks)}"
-            console.print(
-                f"  missed {key} ({place}): {excerpt(said[key])}", highlight=False, markup=False
-            )
+            console.print(f"  missed {visible(key)} ({place}): {excerpt(said[key])}")
         for key in row.retrieved[:_TOP]:
-            console.print(
-                f"  found  {key}: {excerpt(said[key])}", style="dim", highlight=False, markup=False
-            )
+            console.print(f"  found  {visible(key)}: {excerpt(said[key])}", style="dim")
 
 
 app.command()(router)
@@ -210,8 +203,8 @@ def forgetting(*, model: Model = None, as_json: AsJson = False) -> None:
         print_json([{**asdict(one), "score": one.score} for one in found])
     else:
         for one in found:
-            typer.echo(f"{one.score:6.1%}  {one.category:<10}  {CATEGORIES[one.category]}")
+            say(f"{one.score:6.1%}  {one.category:<10}  {CATEGORIES[one.category]}")
             for fact in (*one.leaked, *one.lost):
-                typer.echo(f"        {'leaked' if fact in one.leaked else 'lost'}: {fact}")
+                say(f"        {'leaked' if fact in one.leaked else 'lost'}: {fact}")
     if any(one.score < 1 for one in found):
         raise typer.Exit(1)

@@ -26,10 +26,12 @@ from agentmem.cli.figures import (
     wide_console,
     write,
 )
+from agentmem.cli.machine import print_json
 from agentmem.cli.options import location
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from agentmem.evaluation import Estimate
     from agentmem.evaluation.router import Amount, RouterReport
@@ -157,7 +159,7 @@ def router(
         routing=tried,
     )
     if as_json:
-        typer.echo(as_text(report.to_dict(rows=False)))
+        print_json(report.to_dict(rows=False))
     else:
         _print(report, failures=failures)
     if out is not None:
@@ -208,7 +210,7 @@ def _several_gold(report: RouterReport) -> bool:
 
 
 def _print_gains(report: RouterReport, *, console: Console) -> None:
-    from rich.markup import escape
+    from agentmem.cli.render import visible
 
     depth = report.usual_depth if report.usual_depth in report.ks else max(report.ks)
     metrics = [f"recall@{depth}", f"all@{depth}"]
@@ -221,14 +223,16 @@ def _print_gains(report: RouterReport, *, console: Console) -> None:
         parts = {**gain.categories, f"overall ({gain.conversations} conversations)": gain.overall}
         for place, (category, values) in enumerate(parts.items()):
             differences = (_signed(values[metric]) for metric in metrics)
-            table.add_row("" if place else gain.told, escape(category), *differences)
+            table.add_row("" if place else gain.told, visible(category), *differences)
         table.add_section()
     console.print(table)
 
 
-def _signed(value: Estimate) -> str:
-    """Return a difference with its interval, as markup."""
-    return f"{value.mean:+.3f} [dim]{value.low:+.3f} to {value.high:+.3f}[/dim]"
+def _signed(value: Estimate) -> Text:
+    """Return a difference with its interval."""
+    from rich.text import Text
+
+    return Text.assemble(f"{value.mean:+.3f} ", (f"{value.low:+.3f} to {value.high:+.3f}", "dim"))
 
 
 def _print_probes(report: RouterReport, *, console: Console) -> None:
@@ -258,9 +262,7 @@ def _print_calibrations(report: RouterReport, *, console: Console) -> None:
             f"refusals (at most {one.upper_bound:.1%} with 95 % confidence): realised "
             f"{one.realised.mean:.1%} ({one.realised.low:.1%} to {one.realised.high:.1%}) of "
             f"{one.tested_on} test queries; refused with the right tool removed: "
-            f"{one.refused.mean:.1%}.",
-            highlight=False,
-            markup=False,
+            f"{one.refused.mean:.1%}."
         )
 
 
@@ -279,19 +281,17 @@ def _print_facts(report: RouterReport, *, console: Console) -> None:
             "that are among the first k again: lower is better."
         )
     lines += [f"{reason}: {count}" for reason, count in report.notes.items()]
-    console.print("\n".join(lines), highlight=False, markup=False)
+    console.print("\n".join(lines))
 
 
 def _print_failures(report: RouterReport, *, limit: int, console: Console) -> None:
     shown = list(report.teachings)[-1]
-    console.print(f"\nAnswered worst by {shown}:", style="bold", highlight=False, markup=False)
+    console.print(f"\nAnswered worst by {shown}:", style="bold")
     for row in report.failures(limit, system=shown):
         gold = ", ".join(f"{name} ({_place(row.rank(name))})" for name in row.gold)
         console.print(
             f"  {excerpt(row.question)}\n    needs {gold}; first came "
-            f"{', '.join(row.retrieved[:3])}",
-            highlight=False,
-            markup=False,
+            f"{', '.join(row.retrieved[:3])}"
         )
 
 

@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from agentmem.evaluation import Estimate, TableRow
     from agentmem.protocols import Embedder
@@ -107,7 +108,7 @@ def as_text(values: dict[str, Any]) -> str:
 def write(path: Path, *, text: str) -> None:
     """Write the whole report."""
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # as JSON has it
     except OSError as error:
         raise typer.BadParameter(
             f"{path} cannot be written ({error.strerror})", param_hint="--out"
@@ -116,9 +117,9 @@ def write(path: Path, *, text: str) -> None:
 
 def wide_console() -> Console:
     """Return the console of the report, wide where no terminal limits it."""
-    from rich.console import Console
+    from agentmem.cli.render import make_console
 
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     return console
@@ -134,9 +135,9 @@ def plain_table(title: str) -> Table:
 
 def figures_table(rows: Sequence[TableRow], *, title: str) -> Table:
     """Lay out measures, one line each, by category, with the systems side by side."""
-    from rich.markup import escape
+    from agentmem.cli.render import visible
 
-    table = plain_table(title)
+    table = plain_table(visible(title))
     table.add_column("category", overflow="fold")
     table.add_column("metric", no_wrap=True)
     for name in rows[0].values:
@@ -147,17 +148,20 @@ def figures_table(rows: Sequence[TableRow], *, title: str) -> Table:
         if opens and table.row_count:
             table.add_section()
         label = f"{row.category or 'overall'} ({row.questions})" if opens else ""
-        table.add_row(escape(label), row.metric, *map(cell, row.values.values()))
+        table.add_row(visible(label), row.metric, *map(cell, row.values.values()))
         previous = row.category
     return table
 
 
-def cell(value: Estimate) -> str:
-    """Return a mean with its interval, as markup."""
-    return f"{value.mean:.3f} [dim]{value.low:.2f}–{value.high:.2f}[/dim]"
+def cell(value: Estimate) -> Text:
+    """Return a mean with its interval."""
+    from rich.text import Text
+
+    return Text.assemble(f"{value.mean:.3f} ", (f"{value.low:.2f}–{value.high:.2f}", "dim"))
 
 
 def excerpt(text: str) -> str:
     """Return the beginning of a text in one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= _EXCERPT else line[: _EXCERPT - 1] + "…"
+    from agentmem.cli.render import excerpt as shown
+
+    return shown(text, limit=_EXCERPT)

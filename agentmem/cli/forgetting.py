@@ -21,6 +21,7 @@ from agentmem.cli.options import (
     opened,
     scope_of,
 )
+from agentmem.cli.telling import say
 from agentmem.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def receipts(*, store: Store = None, model: Model = None, as_json: AsJson = Fals
         print_json([one.to_json() for one in found])
         return
     for one in found:
-        typer.echo(
+        say(
             f"{one.at:%Y-%m-%d %H:%M} UTC  {one.turns:,} turns  {one.result}  {one.id}"
             f"{'  signed' if one.signature else ''}"
         )

@@ -14,6 +14,7 @@ import typer
 
 from agentmem.cli.machine import plain, print_json
 from agentmem.cli.options import AsJson, Store, location
+from agentmem.cli.telling import say
 
 if TYPE_CHECKING:
     from agentmem.types.maintenance import MaintenanceReport, MaintenanceStep
@@ -103,7 +104,7 @@ def _told() -> Callable[[MaintenanceStep], None]:
         lines = [f"{step.name} {step.target}: {step.error or step.done}{sizes}"]
         lines += [f"  left: {step.left}"] if step.left else []
         style = "red" if step.error else None
-        console.print(visible("\n".join(lines), lines=True), style=style, soft_wrap=True)
+        console.print("\n".join(map(visible, lines)), style=style, soft_wrap=True)
 
     return tell
 
@@ -113,9 +114,9 @@ def _show(report: MaintenanceReport, *, as_json: bool) -> None:
         print_json(report_form(report))
         return
     if report.skipped is not None:
-        typer.echo(f"nothing was done: {report.skipped}.")
+        say(f"nothing was done: {report.skipped}.")
         return
     sizes = ""
     if report.bytes_before is not None and report.bytes_after is not None:
         sizes = f", {report.bytes_before:,} → {report.bytes_after:,} bytes"
-    typer.echo(f"{len(report.steps)} steps in {report.seconds:.1f} s{sizes}.")
+    say(f"{len(report.steps)} steps in {report.seconds:.1f} s{sizes}.")

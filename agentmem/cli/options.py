@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from agentmem.cli.telling import say
 from agentmem.errors import ScopeRequired, StoreNotFound
 from agentmem.types import ALL, AllScopes, Scope
 
@@ -187,7 +188,7 @@ def location(store: str | None) -> str:
 
     default = user_data_dir("agentmem", appauthor=False)
     if sys.stderr.isatty():
-        typer.echo(f"store: {default} (--store or AGENTMEM_STORE names another)", err=True)
+        say(f"store: {default} (--store or AGENTMEM_STORE names another)", err=True)
     return default
 
 

@@ -1,23 +1,34 @@
 """What a person sees: hits, turns, sessions and figures, on a terminal or in plain text.
 
-Whatever comes from a store is hostile here. No text is read as markup, and characters that
-steer a terminal or reorder its line are shown as symbols.
+Whatever comes from a store is hostile here. No text is read as markup, and what steers a terminal
+or reorders its line is shown as symbols: by the blocks, which keep a text to its line, and once
+more by the console, whatever is printed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from textwrap import wrap
 from typing import Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    Group,
+    RenderableType,
+    RenderHook,
+)
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from agentmem.types import Context, Evidence, Hit, Recall, Session, Turn
+from agentmem.visible import visible
 
 __all__ = [
     "account",
@@ -42,32 +53,6 @@ BAR_CELLS: Final = 28  # with name and number beside it, within 80 columns
 INDENT: Final = 9  # below the score, so that ranks and scores stand out
 TERMS_CELLS: Final = 80 - INDENT  # a terminal of the usual width
 
-_PICTURES: Final = {**{code: 0x2400 + code for code in range(0x20)}, 0x7F: 0x2421}  # Unicode's own
-_NAMED: Final = (
-    range(0x80, 0xA0),  # C1 controls, among them a one-character ESC [
-    (0x061C, 0x200B, 0x200E, 0x200F, 0xFEFF),  # marks that hide, or turn the line around
-    (*range(0x2028, 0x202F), *range(0x2060, 0x2070), *range(0xFFF9, 0xFFFC)),  # likewise
-    range(0xD800, 0xE000),  # half characters, which no stream can encode
-    range(0xE0000, 0xE0080),  # tags: text that no screen shows
-)
-_SYMBOLS: Final[dict[int, int | str]] = {
-    **_PICTURES,
-    **{code: f"<U+{code:04X}>" for codes in _NAMED for code in codes},
-}
-_SYMBOLS_IN_LINES: Final = {
-    code: symbol for code, symbol in _SYMBOLS.items() if chr(code) not in "\n\t"
-}
-
-
-def visible(text: str, *, lines: bool = False) -> str:
-    """Return a text whose control characters are symbols.
-
-    Args:
-        text: Any text.
-        lines: Whether line feeds and tabs keep their meaning.
-    """
-    return text.translate(_SYMBOLS_IN_LINES if lines else _SYMBOLS)
-
 
 def excerpt(text: str, *, limit: int = EXCERPT_CHARS) -> str:
     """Return the beginning of a text on one line."""
@@ -77,8 +62,28 @@ def excerpt(text: str, *, limit: int = EXCERPT_CHARS) -> str:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console that reads no markup in what it prints; it respects NO_COLOR."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    """Return a console that reads no markup and prints no control; it respects NO_COLOR."""
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console.push_render_hook(_Symbols())
+    return console
+
+
+class _Symbols(RenderHook):
+    """Has a console show symbols for controls, also those that a block let through."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Shown(one) for one in renderables]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Something to print, without the controls of its texts; rich's own are no text."""
+
+    inner: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self.inner, options):
+            yield Segment(text if control else visible(text, lines=True), style, control)
 
 
 def recall_block(recall: Recall) -> RenderableType:

@@ -116,7 +116,7 @@ def _show(found: list[Snapshot], *, as_json: bool) -> None:
         turns = sum(rows for name, rows in one.rows.items() if name.startswith("turns_g"))
         made_at = one.made_at.isoformat(" ", "seconds")
         note = visible(one.note or "")
-        table.add_row(one.tag, made_at, f"{turns:,}", f"{one.bytes:,}", note)
+        table.add_row(visible(one.tag), made_at, f"{turns:,}", f"{one.bytes:,}", note)
     make_console().print(table)
 
 

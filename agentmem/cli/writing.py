@@ -23,6 +23,7 @@ from agentmem.cli.options import (
     opened,
     scope_of,
 )
+from agentmem.cli.telling import say
 from agentmem.errors import InvalidInput
 from agentmem.types import AllScopes, Deletion, ImportReport, Scope, Turn
 
@@ -66,7 +67,8 @@ def add(
     if as_json:
         print_json({"ids": ids})
     else:
-        _say(*ids)
+        for one in ids:
+            say(one)
 
 
 def _standard_input() -> str:
@@ -133,7 +135,7 @@ def import_file(
             }
         )
     else:
-        _say(_summary(report))
+        say(_summary(report))
 
 
 def _summary(report: ImportReport) -> str:
@@ -178,7 +180,7 @@ def export(
     if as_json:
         print_json({"turns": written, "path": file})
     else:
-        _say(f"{written:,} turns written to {file}.")
+        say(f"{written:,} turns written to {file}.")
 
 
 def delete(
@@ -221,7 +223,7 @@ def delete(
     if as_json:
         print_json({"turns": done.turns, "missing": list(done.missing), "dry_run": done.dry_run})
     else:
-        _say(_outcome(done))
+        say(_outcome(done))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +258,3 @@ def _outcome(done: Deletion) -> str:
     verb = "would be deleted" if done.dry_run else "deleted"
     missing = f"; not there: {', '.join(done.missing)}" if done.missing else ""
     return f"{done.turns:,} turn{'' if done.turns == 1 else 's'} {verb}{missing}."
-
-
-def _say(*lines: str) -> None:
-    from agentmem.cli.render import make_console, visible
-
-    for line in lines:
-        make_console().print(visible(line), soft_wrap=True)

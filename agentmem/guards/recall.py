@@ -50,7 +50,7 @@ class RecallGuard:
     """
 
     def __init__(self, place: str) -> None:
-        self._place = place.encode()
+        self._place = place.encode("utf-8", "surrogateescape")
         self._known = _process()
 
     def handed_out(self, texts: Iterable[tuple[str | None, str]]) -> None:

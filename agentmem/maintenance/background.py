@@ -20,6 +20,7 @@ from agentmem.maintenance.maintainer import Last, Maintainer, last_of
 from agentmem.storage.generations import Whole
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Tracing
+from agentmem.visible import visible
 
 __all__ = ["Background", "is_due"]
 
@@ -84,7 +85,7 @@ class Background:
                 self._once(store)
             except AgentmemError as error:
                 if store.whole.guard.is_usable:
-                    logger.warning("the store could not be looked after: %s", error)
+                    logger.warning("the store could not be looked after: %s", visible(str(error)))
             except Exception:
                 logger.exception("looking after the store failed")
 
@@ -95,4 +96,6 @@ class Background:
         if is_due(last_of(store), version=current.version, now=datetime.now(timezone.utc)):
             report = Maintainer(store, tracing=self._tracing, share=SHARE).run()
             for step in report.errors:
-                logger.warning("maintenance: %s of %s: %s", step.name, step.target, step.error)
+                logger.warning(
+                    "maintenance: %s of %s: %s", step.name, step.target, visible(str(step.error))
+                )

@@ -17,6 +17,7 @@ from agentmem.errors import AgentmemError
 from agentmem.migration import Shadow, overlap
 from agentmem.retrieval import Request, Searcher
 from agentmem.types import Recall
+from agentmem.visible import visible
 
 __all__ = ["Shadowing"]
 
@@ -84,7 +85,7 @@ class Shadowing:
             try:
                 again = self._searcher(asked.generation).search(asked.request)
             except AgentmemError as error:
-                logger.info("a question was not compared: %s", error)
+                logger.info("a question was not compared: %s", visible(str(error)))
                 continue
             ids = tuple(hit.turn.id for hit in again)
             found.append((overlap(asked.ids, ids), asked.ids[:1] == ids[:1]))
@@ -100,5 +101,5 @@ class Shadowing:
                     same_first=sum(same for _, same in found),
                 )
             except AgentmemError as error:
-                logger.info("comparisons were not added up: %s", error)
+                logger.info("comparisons were not added up: %s", visible(str(error)))
             found.clear()

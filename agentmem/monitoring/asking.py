@@ -9,6 +9,7 @@ from typing import Final
 from agentmem.errors import StoreError
 from agentmem.storage.questions import Question, Questions
 from agentmem.types import AllScopes, DriftSubject, Scope
+from agentmem.visible import visible
 
 __all__ = ["Sampler"]
 
@@ -66,7 +67,9 @@ class Sampler:
                 self._questions.keep(self._subject, batch)
             except StoreError as error:
                 if not self._failed:
-                    logger.warning("questions could not be kept: %s (said once)", error)
+                    logger.warning(
+                        "questions could not be kept: %s (said once)", visible(str(error))
+                    )
                 self._failed = True
 
     def forget(self, scope: Scope | AllScopes) -> None:

@@ -16,6 +16,7 @@ from agentmem.errors import AgentmemError, WritesBlocked
 from agentmem.monitoring.monitor import Monitor
 from agentmem.monitoring.watched import Watched
 from agentmem.storage.canaries import Kept, ensure_canaries
+from agentmem.visible import visible
 
 __all__ = ["FirstLooks"]
 
@@ -98,7 +99,11 @@ class FirstLooks:
         except WritesBlocked:
             raise
         except AgentmemError as error:
-            logger.warning("the model of %s could not be checked: %s", watched.name, error)
+            logger.warning(
+                "the model of %s could not be checked: %s",
+                visible(watched.name),
+                visible(str(error)),
+            )
 
 
 def _is_standing(watched: Watched) -> bool:

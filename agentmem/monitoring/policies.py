@@ -12,6 +12,7 @@ from agentmem.errors import InvalidInput, WritesBlocked
 from agentmem.monitoring.hooks import Hooks
 from agentmem.storage.journal import Journal
 from agentmem.types import DriftEvent, DriftPolicy
+from agentmem.visible import visible
 
 __all__ = ["Migrate", "Policy", "check_policy"]
 
@@ -44,9 +45,7 @@ class Policy:
             "drift of %s (%s) in %s: %s %s",
             event.kind,
             event.severity,
-            event.store,
-            event.meaning,
-            event.advice,
+            *map(visible, (event.store, event.meaning, event.advice)),
         )
         if self.name == "migrate" and _is_of_the_model(event):
             if self._migrate is None:

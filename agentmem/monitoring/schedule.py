@@ -17,6 +17,7 @@ from typing import Final, final
 from agentmem.checks import EPOCH
 from agentmem.errors import AgentmemError, InvalidInput
 from agentmem.storage.meta import Meta
+from agentmem.visible import visible
 
 __all__ = ["Lease", "Watch", "checked_period"]
 
@@ -108,7 +109,7 @@ class Watch:
             try:
                 self._once()
             except AgentmemError as error:
-                logger.warning("a check of drift could not be made: %s", error)
+                logger.warning("a check of drift could not be made: %s", visible(str(error)))
             except Exception:
                 logger.exception("a check of drift failed")
             seconds = self._every.total_seconds()

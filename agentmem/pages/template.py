@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agentmem.errors import MissingDependency
-from agentmem.pages.wording import as_moment, as_time, signed, visible
+from agentmem.pages.wording import as_moment, as_time, signed
+from agentmem.visible import visible_in_page
 
 __all__ = ["filled"]
 
@@ -36,7 +37,7 @@ def filled(package: str, values: Mapping[str, Any]) -> str:
         loader=PrefixLoader(pages),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=visible,
+        finalize=visible_in_page,
         trim_blocks=True,
         lstrip_blocks=True,
     )

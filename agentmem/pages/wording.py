@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-__all__ = ["as_brief", "as_moment", "as_time", "signed", "visible"]
+__all__ = ["as_brief", "as_moment", "as_time", "signed"]
 
 SECOND: Final = 1_000.0  # milliseconds
 WHOLE: Final = 100.0  # milliseconds from which a tenth of one says nothing
@@ -20,20 +20,6 @@ MOMENTS: Final[
     (timedelta(days=180), "%d %b", None),
 )
 LONG_AGO: Final[tuple[str, int | None]] = "%b %Y", None
-
-_CONTROLS: Final[dict[int, int]] = {  # shown as pictures: a browser hides them, or gives up
-    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"},
-    0x7F: 0x2421,
-    **dict.fromkeys((*range(0x80, 0xA0), *range(0xD800, 0xE000)), 0xFFFD),
-}
-
-
-def visible(value: object) -> object:
-    """Return a text whose control characters are symbols; anything else as it is.
-
-    Marks that turn a line around stay: the page isolates each text.
-    """
-    return value.translate(_CONTROLS) if type(value) is str else value
 
 
 def as_time(milliseconds: float) -> str:

@@ -6,9 +6,12 @@ and an answer its question. The count is exact, by the tokenizer given, and neve
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
+from unicodedata import normalize
 
 from agentmem.checks import shown
 from agentmem.errors import InvalidInput
@@ -17,7 +20,7 @@ from agentmem.retrieval.search import Found, Request, Searcher
 from agentmem.telemetry import Tracing
 from agentmem.telemetry.describing import of_context, of_query
 from agentmem.tokens import UncountableText
-from agentmem.types import Context, Dropped, Hit, Turn
+from agentmem.types import Context, Dropped, Hit, Role, Turn
 
 __all__ = ["Neighbours", "Packer", "hits_for", "render"]
 
@@ -26,6 +29,12 @@ HandedOut: TypeAlias = Callable[[Iterable[tuple[str | None, str]]], None]
 MOST_NEIGHBOURS: Final = 10  # a screenful on each side; more is `memory.turns(session_id=...)`
 TOKENS_A_TURN: Final = 4  # role, colon, word, newline: no line is shorter
 MOST_HITS: Final = 400
+LINE_END: Final = re.compile(r"\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")  # as `splitlines` has it
+INDENT: Final = "  "
+ROLES: Final = frozenset(get_args(Role))
+FRAMING: Final = re.compile(
+    rf"^\s|[\[\]:\"]|{LINE_END.pattern}"
+)  # of a name, what the frame is made of
 PLAIN_ROLES: Final = ("user", "assistant")  # a stored system or tool message gets no such power
 
 
@@ -234,19 +243,38 @@ def _section(turn: Turn) -> tuple[object, ...]:
 
 def _header(turn: Turn) -> str:
     session = f", session {turn.session_id}" if turn.session_id else ""
-    return f"[{turn.event_time:%Y-%m-%d}{session}]"
+    return _indented(f"[{turn.event_time:%Y-%m-%d}{session}]")
 
 
 def _line(turn: Turn) -> str:
+    return _indented(_said(turn))
+
+
+def _said(turn: Turn) -> str:
     captions = "; ".join(one.caption for one in turn.attachments if one.caption)
     shared = f" [shares {captions}]" if captions else ""
-    return f"{turn.speaker}: {turn.content}{shared}"
+    return f"{_speaker(turn)}: {turn.content}{shared}"
+
+
+def _indented(text: str) -> str:
+    """Indent all lines but the first: what was said begins no line as headings and speakers do."""
+    return LINE_END.sub(rf"\g<0>{INDENT}", text)
+
+
+def _speaker(turn: Turn) -> str:
+    """Name who spoke; a name that reads like a role or a frame stands in quotes, with the role."""
+    name = turn.speaker
+    letters = "".join(filter(str.isalnum, normalize("NFKC", name).casefold()))
+    if name != turn.role and (letters in ROLES or FRAMING.search(name)):
+        quoted = json.dumps(name, ensure_ascii=LINE_END.search(name) is not None)
+        return f"{quoted} ({turn.role})"
+    return name
 
 
 def _message(turn: Turn) -> dict[str, str]:
     """One turn for a chat request, with its date and, unless the role says it, its speaker."""
     role = turn.role if turn.role in PLAIN_ROLES else "user"
-    said = _line(turn) if turn.speaker != role else _line(turn).removeprefix(f"{role}: ")
+    said = _said(turn) if turn.speaker != role else _said(turn).removeprefix(f"{role}: ")
     return {"role": role, "content": f"[{turn.event_time:%Y-%m-%d}] {said}"}
 
 

@@ -20,6 +20,7 @@ Redact: TypeAlias = Callable[[str], str]
 
 VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 ON: Final = ("true", "1", "span_only", "span_and_event")  # the first two: of older conventions
+LONGEST: Final = 1 << 16  # of any text: collectors refuse messages of 4 MiB, of many spans
 MOST_CHARACTERS: Final = 2_000  # of a document; dashboards show no more, and collectors cut it
 
 
@@ -46,17 +47,17 @@ class Content:
         return captured_by_environment() if self.captured is None else self.captured
 
     def text(self, text: str) -> str | None:
-        """Return what may be recorded of a text; None if nothing."""
+        """Return what may be recorded of a text, at most `LONGEST` of it; None if nothing."""
         if not self.is_on:
             return None
         if self.redact is None:
-            return text
+            return text[:LONGEST]
         try:
             redacted: object = self.redact(text)
         except Exception as error:  # noqa: BLE001 - whatever a hook raises, the call goes on
             passed_over("the redaction hook failed, and what it saw is left out", error)
             return None
-        return redacted if isinstance(redacted, str) else None
+        return redacted[:LONGEST] if isinstance(redacted, str) else None
 
     def short(self, text: str) -> str | None:
         """Return what may be recorded of a document: at most `MOST_CHARACTERS` of it."""

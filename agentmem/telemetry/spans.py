@@ -123,7 +123,8 @@ class Current:
         if not self.is_recording:
             return
         try:
-            self.span.set_attributes({k: v for k, v in attributes.items() if v is not None})
+            told = {name: _sound(v) for name, v in attributes.items() if v is not None}
+            self.span.set_attributes(told)
         except Exception as error:  # noqa: BLE001 - whatever an SDK raises, the call goes on
             passed_over("a span could not take its attributes", error)
 
@@ -269,6 +270,7 @@ class Tracing:
 
     def _started(self, name: str, attributes: Mapping[str, str]) -> Span:
         try:
+            name = _in_unicode(name)
             return self._tracer().start_span(name, kind=SpanKind.INTERNAL, attributes=attributes)
         except Exception as error:  # noqa: BLE001 - whatever an SDK raises, the call goes on
             passed_over("a span could not be started", error)
@@ -286,6 +288,18 @@ class Tracing:
             tracer = provider.get_tracer(NAME, library_version())
             self._known = provider, tracer
         return tracer
+
+
+def _sound(value: Attribute) -> Attribute:
+    """Return a value that an exporter can encode: one that it cannot loses it a whole batch."""
+    if isinstance(value, str):
+        return _in_unicode(value)
+    return value if isinstance(value, (bool, int, float)) else [_in_unicode(one) for one in value]
+
+
+def _in_unicode(text: str) -> str:
+    """Return a text without half characters, such as the names of files may hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 @cache

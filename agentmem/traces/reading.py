@@ -19,6 +19,7 @@ from agentmem.errors import StoreError, StoreNotFound
 from agentmem.telemetry.span_files import SpanFile, SpanFiles
 from agentmem.telemetry.span_rows import COLUMNS, schema
 from agentmem.traces.spans import SpanRow, moment_of
+from agentmem.visible import visible
 
 __all__ = ["SpanReader", "no_traces"]
 
@@ -95,7 +96,8 @@ class SpanReader:
             except (OSError, ValueError, LookupError) as error:  # pyarrow's own are among these
                 skipped[name] = f"{type(error).__name__}: {str(error)[:200]}"
         for name in skipped.keys() - self.skipped.keys():
-            logger.warning("%s is left out: it is no readable file of spans", self._folder / name)
+            where = visible(str(self._folder / name))
+            logger.warning("%s is left out: it is no readable file of spans", where)
         self._known, self.skipped = known, skipped
         return pa.concat_tables([_nothing(), *known.values()])
 

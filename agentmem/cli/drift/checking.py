@@ -15,6 +15,7 @@ from agentmem.cli.drift.options import Kinds, Of, Store, kinds_of, opened_subjec
 from agentmem.cli.figures import check_out
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson, Model, waiting
+from agentmem.cli.telling import say
 from agentmem.types import DriftReport
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def report(
         told = {one.subject: _drifted(one) for one in reports}
         print_json({"file": str(out), "checks": len(history), "drifted": told})
     else:
-        typer.echo(f"{out}: {', '.join(drifted) or 'nothing'} drifted.")
+        say(f"{out}: {', '.join(drifted) or 'nothing'} drifted.")
     if show:
         webbrowser.open(out.absolute().as_uri())
 

@@ -9,6 +9,7 @@ import typer
 from agentmem.cli.drift.options import DryRun, Of, Store, opened_subjects
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson, Model
+from agentmem.cli.telling import say
 
 if TYPE_CHECKING:
     from agentmem.types import DriftEvent
@@ -62,7 +63,7 @@ def acknowledge(
 
         print_json(event_form(told))
     else:
-        typer.echo(f"Acknowledged: {told.subject}, {told.kind}, found {told.at:%Y-%m-%d %H:%M}.")
+        say(f"Acknowledged: {told.subject}, {told.kind}, found {told.at:%Y-%m-%d %H:%M}.")
 
 
 def rebase(
@@ -86,9 +87,7 @@ def rebase(
         return
     verb = "would be" if dry_run else "is"
     for subject, ended in over.items():
-        typer.echo(
-            f"{subject}: today {verb} the baseline; {_ended(len(ended), dry_run=dry_run)} over."
-        )
+        say(f"{subject}: today {verb} the baseline; {_ended(len(ended), dry_run=dry_run)} over.")
 
 
 def _ended(count: int, *, dry_run: bool) -> str:

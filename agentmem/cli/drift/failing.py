@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from agentmem.cli.machine import print_json
+from agentmem.cli.telling import tell_error
 from agentmem.errors import AgentmemError
 
 __all__ = ["FAILED", "failing_apart"]
@@ -22,13 +22,5 @@ def failing_apart(*, as_json: bool) -> Iterator[None]:
     try:
         yield
     except AgentmemError as error:
-        message = str(error)
-        if as_json:
-            told = {"error": {"type": type(error).__name__, "message": message}}
-            print_json(told, err=True)
-        else:
-            from agentmem.cli.render import make_console, visible
-
-            shown = visible(f"error: {message}", lines=True)
-            make_console(stderr=True).print(shown, style="red", soft_wrap=True)
+        tell_error(type(error).__name__, message=str(error), as_json=as_json)
         raise typer.Exit(FAILED) from error

@@ -11,6 +11,7 @@ from agentmem.cli.drift.failing import failing_apart
 from agentmem.cli.drift.options import Store, opened_turns
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson, Model, embedder, waiting
+from agentmem.cli.telling import say
 
 if TYPE_CHECKING:
     from agentmem.embedding.canaries import CanaryCheck
@@ -100,8 +101,8 @@ def verify(store: Store = None, *, model: Model = None, as_json: AsJson = False)
         print_json({"verdict": verdict, **_compared(found), "canaries": told})
     else:
         _print_differences(found, same="The passports are the same.")
-        typer.echo(UNASKED if is_known else _told(canaries))
-        typer.echo(f"Verdict: {verdict}.")
+        say(UNASKED if is_known else _told(canaries))
+        say(f"Verdict: {verdict}.")
     if verdict == "other":
         raise typer.Exit(OTHER)
 

@@ -10,6 +10,7 @@ import typer
 from agentmem.cli.drift.options import DryRun, Of, Store, opened_subjects
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson, Model, load_model
+from agentmem.cli.telling import say
 
 if TYPE_CHECKING:
     from agentmem.types import Reembedded
@@ -69,4 +70,4 @@ def reembed(
     from agentmem.cli.drift.render import reembedded_line
 
     for name, done in told.items():
-        typer.echo(f"{name}: {reembedded_line(done)}")
+        say(f"{name}: {reembedded_line(done)}")

@@ -11,6 +11,7 @@ import typer
 from agentmem.cli.machine import print_json
 from agentmem.cli.migrate.options import opened_whole
 from agentmem.cli.options import AsJson, Store
+from agentmem.cli.telling import say
 from agentmem.errors import NotFound
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def drop(
     if as_json:
         print_json({"generation": number, "dropped": not dry_run})
     else:
-        typer.echo(f"generation {number} {'would be' if dry_run else 'was'} dropped")
+        say(f"generation {number} {'would be' if dry_run else 'was'} dropped")
 
 
 def show(found: MigrationStatus, *, as_json: bool) -> None:

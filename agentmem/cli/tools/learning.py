@@ -8,6 +8,7 @@ import typer
 
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson, Model, Store, load_model
+from agentmem.cli.telling import say
 from agentmem.cli.tools.inputs import labelled_queries, usage_examples
 from agentmem.cli.tools.machine import calibration_form, lesson_form
 from agentmem.cli.tools.options import By, Namespace, NoGuard, Within, opened_router
@@ -121,7 +122,7 @@ def revert(
         return
     _report(lesson, as_json=False)
     if dry_run:
-        typer.echo("Nothing was undone.")
+        say("Nothing was undone.")
 
 
 def _report(lesson: Lesson, *, as_json: bool) -> None:

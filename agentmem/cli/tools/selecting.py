@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Final
 
 import typer
@@ -91,7 +90,7 @@ def _print_selection(selection: Selection, *, schemas: FormatName | None) -> Non
     if schemas is None:
         make_console().print(selection_block(selection))
         return
-    typer.echo(json.dumps(selection.schemas(schemas.value), indent=2))
+    print_json(selection.schemas(schemas.value))
     make_console(stderr=True).print(account(selection), style="dim")
 
 

@@ -8,6 +8,7 @@ import typer
 
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson, Where, filter_of
+from agentmem.cli.telling import say
 from agentmem.cli.traces.options import Folder, Wanted, opened_traces
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _remove(found: Traces, wanted: str, *, by: str | None, as_json: bool) -> Non
     if as_json:
         print_json({"span_id": span_id, "removed": removed})
     else:
-        typer.echo(f"The label of {span_id} was taken back.")
+        say(f"The label of {span_id} was taken back.")
 
 
 def labels(*, traces: Folder = None, as_json: AsJson = False) -> None:

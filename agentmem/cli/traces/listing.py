@@ -8,6 +8,7 @@ import typer
 
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson
+from agentmem.cli.telling import say
 from agentmem.cli.traces.options import Folder, Since, Wanted, duration, moment, opened_traces
 
 if TYPE_CHECKING:
@@ -100,4 +101,4 @@ def _print(branch: Branch | SpanTree, found: Traces) -> None:
 def tell_skipped(found: Traces) -> None:
     """Name the files that could not be read, on standard error."""
     for name, reason in found.skipped.items():
-        typer.echo(f"left out: {name} ({reason})", err=True)
+        say(f"left out: {name} ({reason})", err=True)

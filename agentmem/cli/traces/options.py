@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from agentmem.cli.telling import say
 from agentmem.errors import StoreNotFound
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def traces_folder(folder: str | None) -> Path:
 
     default = user_data_path("agentmem-traces", appauthor=False)
     if sys.stderr.isatty():
-        typer.echo(f"traces: {default} (--traces or {VARIABLE} names another)", err=True)
+        say(f"traces: {default} (--traces or {VARIABLE} names another)", err=True)
     return default
 
 

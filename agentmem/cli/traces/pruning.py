@@ -8,6 +8,7 @@ import typer
 
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson
+from agentmem.cli.telling import say
 from agentmem.cli.traces.options import Folder, moment, opened_traces
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def prune(
     keeping = dry_run or (as_json and not yes)
     if not (as_json or yes or dry_run):
         would = pruned(dry_run=True)
-        typer.echo(_outcome(would))
+        say(_outcome(would))
         if would.spans or would.labels:
             typer.confirm("Delete them?", abort=True, err=True)
     done = pruned(dry_run=keeping)
@@ -71,7 +72,7 @@ def prune(
 
         print_json(pruned_form(done))
     else:
-        typer.echo(_outcome(done))
+        say(_outcome(done))
 
 
 def _outcome(done: Pruned) -> str:

@@ -37,7 +37,7 @@ def spans_table(spans: Iterable[SpanRow]) -> Table:
     table.add_column("came of it", overflow="ellipsis", no_wrap=True, ratio=1)
     for span in spans:
         table.add_row(
-            span.span_id[:ID_CHARS],
+            visible(span.span_id[:ID_CHARS]),
             f"{span.started_at:%m-%d %H:%M:%S}",
             f"{span.milliseconds:,.1f}",
             _figure(span.top_score),
@@ -80,7 +80,9 @@ def tree_block(found: Branch | SpanTree) -> RenderableType:
         name = f"{'  ' * depth}{excerpt(span.name, limit=NAME_CHARS)}{error}"
         lane = Text(_lane(span.started_at - start, span.milliseconds, whole=whole), "green")
         table.add_row(Text(name, style), f"{span.milliseconds:,.2f} ms", lane)
-    return Group(Text(f"trace {spans[0][1].trace_id}, from {start:%Y-%m-%d %H:%M:%S} UTC"), table)
+    return Group(
+        Text(f"trace {visible(spans[0][1].trace_id)}, from {start:%Y-%m-%d %H:%M:%S} UTC"), table
+    )
 
 
 def _lane(after: timedelta, milliseconds: float, *, whole: timedelta) -> str:
@@ -98,7 +100,9 @@ def retrieval_block(branch: Branch, *, label: Label | None = None) -> Renderable
     try:
         record = record_of_branch(branch)
     except InvalidInput as error:  # such as a batch of selections, which has no one answer
-        return Text(f"{RETRIEVALS[span.operation or '']} {span.span_id}: {visible(str(error))}")
+        return Text(
+            f"{RETRIEVALS[span.operation or '']} {visible(span.span_id)}: {visible(str(error))}"
+        )
     selected = isinstance(record, SelectionRecord)
     shown = record.candidates if isinstance(record, SelectionRecord) else record.hits
     blocks: list[RenderableType] = [pairs(_facts(record, span))]
@@ -109,7 +113,7 @@ def retrieval_block(branch: Branch, *, label: Label | None = None) -> Renderable
         blocks.append(_results(shown, chosen=chosen))
     else:
         blocks.append(Text("No tool was ranked." if selected else "Nothing was found."))
-    again = f"agentmem replay {span.span_id[:ID_CHARS]}"
+    again = f"agentmem replay {visible(span.span_id[:ID_CHARS])}"
     return Group(*blocks, Text(f"Run it again: {again}", style="dim"))
 
 
@@ -179,7 +183,7 @@ def labels_block(labels: Iterable[Label]) -> RenderableType:
 
 def _label(label: Label) -> RenderableType:
     heading = Text.assemble(
-        (label.span_id[:ID_CHARS], "bold"),
+        (visible(label.span_id[:ID_CHARS]), "bold"),
         f"  {label.at:%Y-%m-%d %H:%M}  {label.kind}  ",
         (label.verdict, "green" if label.verdict == "right" else "red"),
         f"  {excerpt(label.by, limit=NAME_CHARS)}" if label.by else "",

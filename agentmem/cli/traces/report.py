@@ -10,6 +10,7 @@ import typer
 
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson
+from agentmem.cli.telling import say
 from agentmem.cli.traces.options import Folder, Since, moment, opened_traces
 
 __all__ = ["report"]
@@ -45,7 +46,7 @@ def report(
     if as_json:
         print_json({"file": str(out), "retrievals": retrievals, "traces": told})
     else:
-        typer.echo(f"{out}: {_many(retrievals, 'retrieval')} of {_many(told, 'trace')}.")
+        say(f"{out}: {_many(retrievals, 'retrieval')} of {_many(told, 'trace')}.")
     if show:
         webbrowser.open(out.absolute().as_uri())
 
