@@ -138,7 +138,7 @@ def test_what_somebody_says_again_is_stored_again(
 
 def test_lines_after_the_first_count_only_behind_it(memory: Memory, handed: Context) -> None:
     lines = handed.text.splitlines()
-    place = lines.index(POEM.splitlines()[1])
+    place = lines.index(f"  {POEM.splitlines()[1]}")
     assert left_out(memory, "\n".join(lines[place - 1 : place + 3]), "user")
     assert not left_out(memory, "\n".join(lines[place : place + 3]), "tool")
 
