@@ -543,3 +543,18 @@ def test_a_terminal_without_unicode_is_no_obstacle(hostile_store: Path) -> None:
     done = process("turns", "--store", hostile_store, "--all", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"I moved to Lisbon. ?[2J?]0;owned?" in done.stdout
+
+
+def test_what_was_erased_is_left_out_unless_it_is_allowed(tmp_path: Path) -> None:
+    store = tmp_path / "own"
+    says = ["add", "I live in Lisbon.", "--id", "a", "--user", "ada", "--store", store]
+    printed(*says)
+    erase = ["forget", "a", "--reason", "asked", "--yes", "--user", "ada", "--store", store]
+    assert "erased" in printed(*erase)
+    assert "1 turn  erased" in printed("receipts", "--store", store)
+    again = run(*says)
+    assert again.exit_code == 1
+    assert again.stdout == ""
+    assert "left out, and not stored: forgotten" in again.stderr
+    assert json.loads(run(*says, "--json").stdout)["left_out"][0]["reason"] == "forgotten"
+    assert printed(*says, "--allow-forgotten") == "a\n"

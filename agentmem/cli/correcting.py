@@ -21,7 +21,7 @@ from agentmem.cli.options import (
     opened,
     scope_of,
 )
-from agentmem.cli.telling import say
+from agentmem.cli.telling import counted, say
 
 __all__ = ["supersede", "update"]
 
@@ -110,6 +110,6 @@ def update(
         return
     from agentmem.cli.render import excerpt
 
-    say(f"{done.turns:,} turns {'would be ' if done.dry_run else ''}changed.")
+    say(f"{counted(done.turns, 'turn')} {'would be ' if done.dry_run else ''}changed.")
     for one in done.missing:
         say(f"not there: {excerpt(one)}")

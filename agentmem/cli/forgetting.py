@@ -21,7 +21,7 @@ from agentmem.cli.options import (
     opened,
     scope_of,
 )
-from agentmem.cli.telling import say
+from agentmem.cli.telling import counted, say
 from agentmem.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def forget(
             would = memory.forget(
                 ids or None, scope=scope, where=matching, reason=reason, dry_run=True
             )
-            typer.confirm(f"Erase {would.turns:,} turns for good?", abort=True, err=True)
+            typer.confirm(f"Erase {counted(would.turns, 'turn')} for good?", abort=True, err=True)
         receipt = memory.forget(
             ids or None,
             scope=scope,
@@ -96,7 +96,7 @@ def receipts(*, store: Store = None, model: Model = None, as_json: AsJson = Fals
         return
     for one in found:
         say(
-            f"{one.at:%Y-%m-%d %H:%M} UTC  {one.turns:,} turns  {one.result}  {one.id}"
+            f"{one.at:%Y-%m-%d %H:%M} UTC  {counted(one.turns, 'turn')}  {one.result}  {one.id}"
             f"{'  signed' if one.signature else ''}"
         )
 

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from agentmem.cli.machine import print_json
 
-__all__ = ["say", "tell_error"]
+__all__ = ["counted", "say", "tell_error"]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def say(line: str, *, err: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -23,7 +23,7 @@ from agentmem.cli.options import (
     opened,
     scope_of,
 )
-from agentmem.cli.telling import say
+from agentmem.cli.telling import counted, say
 from agentmem.errors import InvalidInput
 from agentmem.types import AllScopes, Deletion, ImportReport, Scope, Turn
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["add", "delete", "export", "import_file"]
 
 STDIN: Final = "-"
+LEFT_OUT: Final = 1  # exit code: what was said is not stored
 SHOWN: Final = 5  # turns shown before a deletion: enough to notice that they are the wrong ones
 
 
@@ -49,6 +50,9 @@ def add(
     created_at: Annotated[
         str | None, typer.Option(metavar="TIME", help="When it was said. Default: now.")
     ] = None,
+    allow_forgotten: Annotated[
+        bool, typer.Option("--allow-forgotten", help="Store it although it was erased before.")
+    ] = False,
     store: Store = None,
     model: Model = None,
     user: User = None,
@@ -56,19 +60,33 @@ def add(
     session: Session = None,
     as_json: AsJson = False,
 ) -> None:
-    """Store one turn, exactly as it is, and print its id."""
+    """Store one turn, exactly as it is, and print its id.
+
+    One that `forget` erased, or that a search of this memory handed out, is left out: then the exit
+    code is 1.
+    """
     content = _standard_input() if text == STDIN else text
     message: dict[str, Any] = {"role": role, "content": content}
     given = {"name": name, "id": turn_id, "created_at": created_at}
     message |= {key: value for key, value in given.items() if value is not None}
     with opened(store, model=model, read_only=False, create=True) as memory:
         load_model(model)
-        ids = memory.add(message, user_id=user, agent_id=agent, session_id=session)
+        ids = memory.add(
+            message,
+            user_id=user,
+            agent_id=agent,
+            session_id=session,
+            allow_forgotten=allow_forgotten,
+        )
+    out = ids.left_out
     if as_json:
-        print_json({"ids": ids})
-    else:
-        for one in ids:
-            say(one)
+        print_json({"ids": ids, "left_out": [asdict(one) for one in out]})
+    for one in () if as_json or out else ids:
+        say(one)
+    for one in () if as_json else out:
+        say(f"left out, and not stored: {one.reason} ({one.by}). {one.detail}", err=True)
+    if out:
+        raise typer.Exit(LEFT_OUT)
 
 
 def _standard_input() -> str:
@@ -180,7 +198,7 @@ def export(
     if as_json:
         print_json({"turns": written, "path": file})
     else:
-        say(f"{written:,} turns written to {file}.")
+        say(f"{counted(written, 'turn')} written to {file}.")
 
 
 def delete(
@@ -257,4 +275,4 @@ def _show(some: Sequence[Turn], *, of: int) -> None:
 def _outcome(done: Deletion) -> str:
     verb = "would be deleted" if done.dry_run else "deleted"
     missing = f"; not there: {', '.join(done.missing)}" if done.missing else ""
-    return f"{done.turns:,} turn{'' if done.turns == 1 else 's'} {verb}{missing}."
+    return f"{counted(done.turns, 'turn')} {verb}{missing}."
