@@ -81,10 +81,11 @@ def add(
     out = ids.left_out
     if as_json:
         print_json({"ids": ids, "left_out": [asdict(one) for one in out]})
-    for one in () if as_json or out else ids:
-        say(one)
-    for one in () if as_json else out:
-        say(f"left out, and not stored: {one.reason} ({one.by}). {one.detail}", err=True)
+    elif out:
+        for one in out:
+            say(f"left out, and not stored: {one.reason} ({one.by}). {one.detail}", err=True)
+    else:
+        say(ids[0])
     if out:
         raise typer.Exit(LEFT_OUT)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from datetime import timezone
 from pathlib import Path
 from stat import S_ISREG
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from agentmem.types import Session
 
-__all__ = ["count_distinct", "folder_bytes", "sessions_of"]
+__all__ = ["below", "count_distinct", "folder_bytes", "sessions_of"]
 
 
 def sessions_of(rows: pa.Table) -> list[Session]:
@@ -42,6 +43,16 @@ def count_distinct(rows: pa.Table, columns: Sequence[str]) -> int:
     return rows.group_by(list(columns)).aggregate([]).num_rows
 
 
+def below(folder: Path) -> Iterator[Path]:
+    """Give every file and folder below a folder, but none of one that vanishes meanwhile.
+
+    `Path.rglob` fails where another process removes a folder that it is about to list.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            yield Path(place, name)
+
+
 def folder_bytes(folder: Path | None) -> int | None:
     """Return the size of all files below a folder; None where there is no folder.
 
@@ -49,7 +60,7 @@ def folder_bytes(folder: Path | None) -> int | None:
     """
     if folder is None:
         return None
-    return sum(dict(_size(path) for path in folder.rglob("*")).values())
+    return sum(dict(_size(path) for path in below(folder)).values())
 
 
 def _size(path: Path) -> tuple[object, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from lancedb.table import Table
 from agentmem.errors import ConcurrentWrite
 from agentmem.storage.arrow import integers
 from agentmem.storage.border import commit, persisting, store_errors
+from agentmem.storage.census import below
 from agentmem.storage.guard import Guard
 from agentmem.storage.opening import Opened, has_table
 from agentmem.storage.quoting import literal
@@ -176,8 +178,11 @@ def unreferenced(table: Path) -> list[Path]:
 
     A manifest names its files in plain text. A writer's files are unreferenced until it commits.
     """
-    files = list((table / "data").rglob("*"))
-    named = b"".join(path.read_bytes() for path in (table / "_versions").glob("*.manifest"))
+    files = list(below(table / "data"))
+    named = b""
+    for manifest in below(table / "_versions"):
+        with suppress(FileNotFoundError):  # another process dropped the version meanwhile
+            named += manifest.read_bytes()
     return [path for path in files if path.is_file() and path.name.encode() not in named]
 
 

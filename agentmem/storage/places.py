@@ -19,6 +19,7 @@ from typing import IO, Any, Final, cast
 from pyarrow import fs
 
 from agentmem.errors import InvalidInput
+from agentmem.storage.census import below
 
 __all__ = ["PART", "Bucket", "Entry", "Folder", "Place", "pieces", "place_at"]
 
@@ -98,7 +99,7 @@ class Folder(Place):
     def files(self, path: str = "") -> list[Entry]:
         """Return all files below a path, in order."""
         found = []
-        for one in sorted(self._at(path).rglob("*")):
+        for one in sorted(below(self._at(path))):
             with suppress(FileNotFoundError):  # vanished since it was listed
                 if one.is_file():
                     found.append(Entry(one.relative_to(self.path).as_posix(), one.stat().st_size))
@@ -146,7 +147,7 @@ class Folder(Place):
     def flush(self) -> None:
         """Make the names of this folder and of those in it survive a power cut."""
         if os.name == "posix":
-            for one in (self.path, *(path for path in self.path.rglob("*") if path.is_dir())):
+            for one in (self.path, *(path for path in below(self.path) if path.is_dir())):
                 descriptor = os.open(one, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)

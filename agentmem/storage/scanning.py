@@ -14,6 +14,8 @@ from typing import Final, TypeAlias
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
+from agentmem.storage.census import below
+
 __all__ = ["Scanned", "matcher", "scan"]
 
 Sought: TypeAlias = bytes  # within `Scanned`, `bytes` is a count
@@ -52,7 +54,7 @@ def scan(folder: Path, sought: Mapping[bytes, str], *, tell: Tell) -> Scanned:
         return told
     find = matcher(sought)
     overlap = max(map(len, sought)) - 1
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(below(folder)):
         if path.is_symlink() or not path.is_file():
             continue
         with suppress(FileNotFoundError):

@@ -21,7 +21,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from agentmem.errors import StoreError
 from agentmem.storage import handle
 from agentmem.storage.border import commit, store_errors
-from agentmem.storage.census import folder_bytes
+from agentmem.storage.census import below, folder_bytes
 from agentmem.storage.description import Description
 from agentmem.storage.expiry import Expiry
 from agentmem.storage.generations import Whole
@@ -206,7 +206,7 @@ def forsaken(whole: Whole, names: Iterable[str], *, writes: bool = False) -> Ite
     now = _clock(folder, writes=writes)
     for name in names:
         place = folder / f"{name}.lance"
-        newest = max((_changed(path) for path in place.rglob("*")), default=_changed(place))
+        newest = max((_changed(path) for path in below(place)), default=_changed(place))
         size = folder_bytes(place) or 0
         yield Left(place, "table of no generation", size, now - newest, SAFE_AGE.total_seconds())
 
