@@ -253,4 +253,4 @@ def test_an_add_of_messages_without_ids_is_one_commit_and_no_look_up(
     calls.clear()
     memory.add([*map(say, "abcdef")], user_id="ada")
     asked = {"meta.version": 3}  # before and after: whether the store has moved; and of tombstones
-    assert calls == {"append": 1, "lancedb.commit": 1, **asked}
+    assert calls == {"audit": 1, "append": 1, "lancedb.commit": 1, **asked}

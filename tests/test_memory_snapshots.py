@@ -534,7 +534,7 @@ def test_snapshots_are_whole_under_three_writers_and_a_pruner(tmp_path: Path) ->
         told: list[str] = []
         until, seen = time.monotonic() + 6, 0
         try:
-            while time.monotonic() < until:
+            while len(told) < 6 or time.monotonic() < until:
                 before = memory.count(user_id="a")
                 tag = f"s{len(told)}"
                 made = memory.snapshot(tag)
@@ -550,7 +550,6 @@ def test_snapshots_are_whole_under_three_writers_and_a_pruner(tmp_path: Path) ->
             for one in processes:
                 one.kill()
                 one.communicate(timeout=60)
-        assert len(told) > 5
         assert memory.count(scope=ALL) > 50
 
 

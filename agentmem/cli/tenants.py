@@ -12,6 +12,7 @@ import typer
 from agentmem.checks import nearest
 from agentmem.cli.machine import print_json
 from agentmem.cli.options import AsJson
+from agentmem.cli.telling import say
 from agentmem.errors import StoreNotFound
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def path(
     if as_json:
         print_json({"id": tenant, "path": place})
     else:
-        typer.echo(place)
+        say(place)
 
 
 @app.command()

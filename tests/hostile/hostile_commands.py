@@ -10,7 +10,9 @@ from typing import Any, Final
 import typer
 from typer.testing import CliRunner, Result
 
+from agentmem import Tenants
 from agentmem.cli.app import app
+from agentmem.testing import HashEmbedder
 
 __all__ = ["COMMANDS", "HOSTILE", "NAME", "Place", "filled", "leaves"]
 
@@ -22,6 +24,7 @@ HOSTILE: Final = (
 )
 NAME: Final = f"id {HOSTILE}"
 TOOL: Final = "get_weather"
+TENANT: Final = "\x1b[2J\x9b31m\u202e\n[red]"  # whose folder's name is short enough
 LONG: Final = "long " * 5_000
 
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {  # in an order in which what is there still is
@@ -91,12 +94,17 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {  # in an order in which what is 
     "backup restore": ("{place}/backups", "--id", HOSTILE, "--store", "{place}/back.mem"),
     "maintain": ("--dry-run",),
     "doctor": (),
+    "audit": ("{place}/audit.jsonl",),
+    "tenants list": ("{place}/tenants",),
+    "tenants path": ("{place}/tenants", TENANT),
+    "tenants delete": ("{place}/tenants", TENANT, "--yes"),
     "eval memory": ("{place}/own.jsonl", "--dataset", "jsonl", "--failures", "3"),
     "eval router": ("{place}/routing", "--dataset", "jsonl"),
     "eval forgetting": (),
 }
 STORELESS: Final = {
     *("demo", "backup verify", "backup restore", "eval forgetting", "eval memory"),
+    *("audit", "tenants list", "tenants path", "tenants delete"),
     *("eval router", "tools eval", *(one for one in COMMANDS if one.startswith("traces"))),
 }
 
@@ -168,9 +176,15 @@ def filled(folder: Path) -> Place:
         "AGENTMEM_TRACES": str(folder / "traces"),
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true",
     }
+    logged = {"AGENTMEM_AUDIT_LOG": str(folder / "audit.jsonl")}
     for name in ("import", "tools register"):
-        done = place.run(name, **traced)
+        done = place.run(name, **traced, **logged)
         assert done.exit_code == 0, done.output
+    with (
+        Tenants.open(folder / "tenants", embedder=HashEmbedder(128)) as tenants,
+        tenants.memory(TENANT) as memory,
+    ):
+        memory.add(HOSTILE, user_id=HOSTILE)
     found = json.loads(place.run("search", "--json", **traced).stdout)
     place.span, place.trace = found["span_id"], found["trace_id"]
     (folder / "traces" / f"spans-{'x' * 3}\x1b[2J\u202e.parquet").write_bytes(b"no parquet")

@@ -31,8 +31,8 @@ WRITES = {
     "delete": ["turn-3", "--yes"],
     "forget": ["turn-4", "--reason", "asked for", "--yes"],
 }
-UNSCOPED = {  # take ids and need none: what they write is given; spans are the operator's
-    *("add", "import", "traces list", "traces prune"),
+UNSCOPED = {  # take ids and need none: what they write is given; spans and logs are the operator's
+    *("add", "audit", "import", "traces list", "traces prune"),
 }
 FILTERED = ("search", "context", "turns", "update", "delete", "forget")
 CALLERS = (*PEOPLE[:8:4], *PEOPLE[22:46:8], "-x", "@/etc/passwd", "ada' OR 'x'='x")

@@ -28,7 +28,7 @@ TELLING = {  # whose plain output quotes what was stored or typed
     *("search", "context", "turns", "get", "sessions", "add", "update", "delete", "supersede"),
     *("tools select", "tools list", "tools get", "tools history", "tools revert", "replay"),
     *("traces list", "traces show", "traces labels", "traces label", "snapshot list"),
-    *("snapshot drop", "drift acknowledge", "migrate"),
+    *("snapshot drop", "drift acknowledge", "migrate", "audit"),
 }
 REFUSED = {  # what is asked of them is not there, or wrong, and the error quotes it
     *("tools revert", "drift acknowledge", "migrate", "migrate status", "migrate poisoned"),
