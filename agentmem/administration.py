@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agentmem.checks import identifier, shown
 from agentmem.errors import InvalidInput, NotFound
 from agentmem.filters import And, Filter, field
+from agentmem.storage.border import persisting
 from agentmem.storage.schema import key_of
 from agentmem.storage.turns import Store
 from agentmem.telemetry import Tracing
@@ -188,9 +189,12 @@ class Administrator:
         """Return the ids of which the scope has no turn."""
         if wanted.ids is None:
             return ()
-        batches = self._store.scan(["id"], scope=scope, where=wanted.filter, batch_rows=MOST_IDS)
-        there = {one for batch in batches for one in batch["id"].to_pylist()}
+        there = persisting(lambda: self._ids(wanted, scope=scope))
         return tuple(one for one in wanted.ids if one not in there)
+
+    def _ids(self, wanted: Wanted, *, scope: Scope | AllScopes) -> set[str]:
+        batches = self._store.scan(["id"], scope=scope, where=wanted.filter, batch_rows=MOST_IDS)
+        return {str(one) for batch in batches for one in batch["id"].to_pylist()}
 
     def export(self, export: Export, *, progress: bool) -> int:
         """Write turns to a file, and return how many."""

@@ -23,6 +23,7 @@ import uuid_utils
 from agentmem.errors import VersionGone
 from agentmem.filters import Filter, to_json
 from agentmem.forgetting.searching import Search, Searched
+from agentmem.storage.border import persisting
 from agentmem.storage.description import Description
 from agentmem.storage.erasing import Holdings
 from agentmem.storage.receipts import Receipts
@@ -111,7 +112,7 @@ class Forgetter:
             ScopeRequired: The scope names nothing.
             StoreError: The store could not be written; call again, what was erased stays erased.
         """
-        turns = self._named(order)
+        turns = persisting(lambda: self._named(order))
         receipt = _begun(order, store=self._store.name, turns=len(turns))
         if order.dry_run:
             return replace(receipt, result="preview")

@@ -18,6 +18,7 @@ import numpy as np
 
 from agentmem.forgetting.seeking import COLUMNS, TEXTS, bytes_of
 from agentmem.storage.arrow import matrix
+from agentmem.storage.border import persisting
 from agentmem.storage.erasing import Holdings
 from agentmem.storage.erasure import unreferenced
 from agentmem.storage.scanning import matcher, scan
@@ -125,11 +126,16 @@ class Search:
         shared = {one for one in texts if self._is_said_elsewhere(one.decode())}
         vectors = [one for one, kind in kinds.items() if kind == "vector"]
         if vectors:
-            find = matcher(vectors)
-            for one in self._holdings:
-                for rows in one.live(["vector"]):
-                    shared |= find(np.ascontiguousarray(matrix(rows["vector"])).tobytes())
+            shared |= persisting(lambda: self._held(vectors))
         return shared
+
+    def _held(self, vectors: Sequence[bytes]) -> set[bytes]:
+        """Return those of some vectors that rows have which stay."""
+        find, found = matcher(vectors), set[bytes]()
+        for one in self._holdings:
+            for rows in one.live(["vector"]):
+                found |= find(np.ascontiguousarray(matrix(rows["vector"])).tobytes())
+        return found
 
     def _is_said_elsewhere(self, text: str) -> bool:
         return any(one.is_said_elsewhere(text, columns=TEXTS) for one in self._holdings)

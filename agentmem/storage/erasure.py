@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 from lancedb.table import Table
@@ -33,6 +33,7 @@ BITS: Final = 32  # of a row address below its fragment's number
 NOW: Final = timedelta(0)
 ROUNDS: Final = 3  # of dropping versions: each lost one is another's compaction
 
+T = TypeVar("T")
 Fragments = frozenset[int]
 
 
@@ -76,10 +77,9 @@ class Rewriter:
             StoreError: The store is read-only, or could not be written.
         """
         self.guard.check_writable(ERASE)
-        table = self._table()
-        with store_errors(self.opened.uri, ERASE):
-            beside, count = _fragments(table, where)
+        beside, count = self._read(lambda table: _fragments(table, where))
         if count:
+            table = self._table()
             self._commit(lambda: table.delete(where))
             self.rewrite(beside)
         return count
@@ -93,10 +93,9 @@ class Rewriter:
         """
         self.guard.check_writable(ERASE)
         where = f"contains({column}, {literal(text)})"
-        table = self._table()
-        with store_errors(self.opened.uri, ERASE):
-            beside, count = _fragments(table, where)
+        beside, count = self._read(lambda table: _fragments(table, where))
         if count:
+            table = self._table()
             values = {column: f"replace({column}, {literal(text)}, {literal(by)})"}
             self._commit(lambda: table.update(where=where, values_sql=values))
             self.rewrite(beside)
@@ -123,7 +122,7 @@ class Rewriter:
             StoreError: The store could not be written.
         """
         table = self._table()
-        before = self._versions(table)
+        before = self._versions()
 
         def drop() -> None:
             with warnings.catch_warnings():  # that others may read past versions: see `forgetting`
@@ -137,26 +136,21 @@ class Rewriter:
             except ConcurrentWrite:
                 if last:
                     raise
-        return max(before - self._versions(table), 0)
+        return max(before - self._versions(), 0)
 
-    def _versions(self, table: Table) -> int:
-        """Return how many versions are kept; others may drop some while they are listed."""
-
-        def count() -> int:
-            with store_errors(self.opened.uri, ERASE):
-                return len(table.list_versions())
-
-        return persisting(count)
+    def _versions(self) -> int:
+        """Return how many versions are kept."""
+        return self._read(lambda table: len(table.list_versions()))
 
     def holding(self, column: str, text: str) -> bool:
         """Return whether a row of the newest version has a text within a column."""
-        with store_errors(self.opened.uri, ERASE):
-            return bool(self._table().count_rows(f"contains({column}, {literal(text)})"))
+        where = f"contains({column}, {literal(text)})"
+        return self._read(lambda table: bool(table.count_rows(where)))
 
     def rows(self, where: str, *, columns: Sequence[str]) -> pa.Table:
         """Return columns of the rows that meet a condition."""
-        with store_errors(self.opened.uri, ERASE):
-            return self._table().search().where(where).select(list(columns)).to_arrow()
+        wanted = list(columns)
+        return self._read(lambda table: table.search().where(where).select(wanted).to_arrow())
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Stream columns of the newest version."""
@@ -166,8 +160,16 @@ class Rewriter:
             yield from table.search().select(list(columns)).to_batches(20_000)
 
     def _table(self) -> Table:
-        with store_errors(self.opened.uri, ERASE):
-            return self.opened.db.open_table(self.name)
+        return self._read(lambda table: table)
+
+    def _read(self, reading: Callable[[Table], T]) -> T:
+        """Read the newest version; again where others drop it, or some of its files, meanwhile."""
+
+        def read() -> T:
+            with store_errors(self.opened.uri, ERASE):
+                return reading(self.opened.db.open_table(self.name))
+
+        return persisting(read)
 
     def _commit(self, operation: Callable[[], object]) -> None:
         commit(operation, uri=self.opened.uri, action=ERASE)
