@@ -28,6 +28,7 @@ __all__ = [
     "MAX_ID_CHARS",
     "MAX_INTEGER",
     "MAX_JSON_DEPTH",
+    "check_key",
     "check_scope",
     "clean_text",
     "identifier",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # what microseconds are counted from
+LEAST_KEY: Final = 16  # bytes; a shorter key is guessed
 MAX_ID_CHARS: Final = 512  # longer than any URL-like id in use; keys and filters stay small
 MAX_JSON_DEPTH: Final = 32  # deeper is a reference cycle or a document, and overflows recursion
 MAX_INTEGER: Final = 2**63 - 1  # beyond 64 bits the store's JSON turns integers into floats
@@ -160,6 +162,15 @@ def identifier(value: object, *, what: str) -> str:
     if "\0" in value:
         raise InvalidInput(f"{what} {shown(value)} holds a NUL character. Remove it.")
     return clean_text(value, what=what)
+
+
+def check_key(key: object, *, what: str) -> None:
+    """Refuse a secret that is no bytes, or so short that it is guessed; None is none."""
+    if key is not None and (not isinstance(key, bytes) or len(key) < LEAST_KEY):
+        raise InvalidInput(
+            f"{what} has to be {LEAST_KEY} bytes or more. Make one with secrets.token_bytes(32), "
+            "and keep it apart from what it protects."
+        )
 
 
 def location(value: object, *, what: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agentmem.administration import Wanted
-from agentmem.checks import location, shown
+from agentmem.checks import check_key, location, shown
 from agentmem.errors import InvalidInput
 from agentmem.forgetting import Order
 from agentmem.memory.home import Home
@@ -16,8 +16,6 @@ from agentmem.scopes import Bound
 from agentmem.types import AllScopes, Receipt, Scope
 
 __all__ = ["Forgetting"]
-
-LEAST_KEY = 16  # bytes; a shorter key is guessed
 
 
 class Forgetting:
@@ -111,8 +109,4 @@ def _check(reason: object, *, by: object, key: object) -> None:
         )
     if by is not None and not isinstance(by, str):
         raise InvalidInput(f"by={shown(by)}: pass a name, or None.")
-    if key is not None and (not isinstance(key, bytes) or len(key) < LEAST_KEY):
-        raise InvalidInput(
-            f"the key that signs receipts has to be {LEAST_KEY} bytes or more. Make one with "
-            "secrets.token_bytes(32), and keep it outside the store."
-        )
+    check_key(key, what="the key that signs receipts")

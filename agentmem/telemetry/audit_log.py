@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias, final
 
-from agentmem.checks import location, shown
+from agentmem.checks import check_key, location, shown
 from agentmem.errors import AuditFailed, InvalidInput
 from agentmem.types import AuditEvent, AuditSink
 
@@ -24,7 +24,6 @@ __all__ = ["AuditLog", "AuditTo", "audit_sink", "key_of", "pseudonym", "read_aud
 
 VARIABLE: Final = "AGENTMEM_AUDIT_LOG"
 KEY_VARIABLE: Final = "AGENTMEM_AUDIT_KEY_FILE"
-LEAST_KEY: Final = 16  # bytes; a shorter key is guessed
 DIGITS: Final = 32  # of a pseudonym: 128 bits, so that no two people share one
 APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT
 OWNERS_ONLY: Final = 0o600
@@ -52,7 +51,7 @@ class AuditLog:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
-        _check_key(key)
+        check_key(key, what="the key of an audit log")
         self.path = Path(location(path, what="audit")).expanduser()
         self._key = key
         self._lock = threading.Lock()
@@ -95,7 +94,7 @@ def read_audit_log(path: str | os.PathLike[str]) -> Iterator[AuditEvent]:
     """Read the entries of a file, the oldest first; a line that was cut off is skipped.
 
     Raises:
-        InvalidInput: There is no such file, or it holds no entries.
+        InvalidInput: There is no such file.
     """
     place = Path(location(path, what="audit log")).expanduser()
     if not place.is_file():
@@ -167,14 +166,6 @@ def _outside(log: AuditLog, *, store: str) -> AuditLog:
             "to change it. Repair: keep it outside."
         )
     return log
-
-
-def _check_key(key: object) -> None:
-    if key is not None and (not isinstance(key, bytes) or len(key) < LEAST_KEY):
-        raise InvalidInput(
-            f"the key of an audit log has to be {LEAST_KEY} bytes or more. Make one with "
-            "secrets.token_bytes(32), and keep it away from the log."
-        )
 
 
 def _ends_a_line(file: int) -> bool:

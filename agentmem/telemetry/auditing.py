@@ -53,20 +53,24 @@ class Entry:
     """What is to be said of a call when it is over.
 
     Attributes:
-        event: As it stands.
+        event: As it stands; None where nobody writes it down.
     """
 
-    def __init__(self, event: AuditEvent) -> None:
+    def __init__(self, event: AuditEvent | None) -> None:
         self.event = event
 
     def tell(self, *, ids: Sequence[str] = (), count: int | None = None) -> None:
         """Say which turns it named or made, and how many it changed."""
+        if self.event is None:
+            return
         known = tuple(ids[:MOST_IDS]) or self.event.ids
         many = self.event.count if count is None else count
         self.event = replace(self.event, ids=known, count=many)
 
     def note(self, **detail: str | int | bool | None) -> None:
         """Say what else there is; what is None is left out."""
+        if self.event is None:
+            return
         given = {name: value for name, value in detail.items() if value is not None}
         self.event = replace(self.event, detail={**self.event.detail, **given})
 
@@ -116,18 +120,19 @@ class Audit:
         Raises:
             AuditFailed: The entry could not be written; the call has changed nothing.
         """
-        entry = Entry(self._event(action, scope, ids=ids, detail=detail))
         if self._sink is None or not changes:
-            yield entry
+            yield Entry(None)
             return
-        self._ask(self._sink, entry.event)
+        asked = self._event(action, scope, ids=ids, detail=detail)
+        self._ask(self._sink, asked)
+        entry = Entry(asked)
         try:
             yield entry
         except BaseException as error:
-            ended = replace(entry.event, stage="failed", error=type(error).__name__)
-            self._close(self._sink, ended)
+            told = entry.event or asked
+            self._close(self._sink, replace(told, stage="failed", error=type(error).__name__))
             raise
-        self._close(self._sink, replace(entry.event, stage="done"))
+        self._close(self._sink, replace(entry.event or asked, stage="done"))
 
     def _event(
         self,
