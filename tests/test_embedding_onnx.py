@@ -217,6 +217,20 @@ def test_a_graph_that_was_made_before_runs_without_torch(
     assert child(script) == ["onnx []"]
 
 
+def test_onnx_runtime_sends_nothing_and_keeps_no_id_of_the_machine(
+    in_onnx: SentenceTransformerEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_onnx.warm_up()
+    for name in ("CI", "GITHUB_ACTIONS", "TF_BUILD", "ORT_DISABLE_TELEMETRY"):  # silence it as well
+        monkeypatch.delenv(name, raising=False)
+    script = (
+        "from agentmem.embedding import SentenceTransformerEmbedder as E;"
+        "E(engine='onnx').embed(['rain'], kind='query')"
+    )
+    child(script, TMPDIR=str(tmp_path), HOME=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
 WITHOUT = """
 import sys
 for name in ("onnxruntime", "onnx"):

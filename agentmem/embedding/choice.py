@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from agentmem.background import start
 from agentmem.embedding.cache import CachedEmbedder
 from agentmem.embedding.transformer import SentenceTransformerEmbedder
 from agentmem.errors import AgentmemError, EmbedderMismatch, EmbeddingFailed, InvalidInput
@@ -114,7 +115,7 @@ class Embedders:
             with suppress(AgentmemError):
                 self.matching(passport).embed([WARM_UP], kind="query")
 
-        threading.Thread(target=load, name="agentmem-warm-up", daemon=True).start()
+        start(load, name="agentmem-warm-up")
 
     def of(self, passport: Passport) -> CachedEmbedder:
         """Return an embedder of a space: one that was given, or one made from the passport.

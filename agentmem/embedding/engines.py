@@ -22,7 +22,7 @@ from agentmem.embedding.encoding import Encoder, TorchEncoder
 from agentmem.embedding.exporting import export, refusal
 from agentmem.embedding.exports import CACHE_VARIABLE, Export, export_key, find, put
 from agentmem.embedding.facts import ModelFacts, loaded_facts, module_folders
-from agentmem.embedding.onnx import TOKENIZER, OnnxEncoder
+from agentmem.embedding.onnx import TOKENIZER, OnnxEncoder, runtime
 from agentmem.embedding.source import load
 from agentmem.embedding.weights import weights_sha256
 from agentmem.errors import EmbeddingFailed, MissingDependency
@@ -236,7 +236,7 @@ def _is_installed() -> bool:
 
 def _runtime() -> str:
     try:
-        import onnxruntime
+        onnxruntime = runtime()
     except ImportError as error:
         reason = f"ONNX Runtime cannot be imported: {_said(error)}"
         raise _Unsuited(reason, is_fault=True) from error

@@ -7,8 +7,10 @@ same time by several threads share a pass.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,7 +24,7 @@ from agentmem.types import Kind
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["GRAPH", "TOKENIZER", "OnnxEncoder"]
+__all__ = ["GRAPH", "TOKENIZER", "OnnxEncoder", "runtime"]
 
 GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
@@ -106,10 +108,26 @@ class OnnxEncoder:
         return ids, mask.astype(np.int64)
 
 
-def _session(graph: Path) -> InferenceSession:
+def runtime() -> ModuleType:
+    """Import ONNX Runtime, told to send nothing to its makers.
+
+    Since 1.29 its builds for Linux and macOS report every process, and keep a file with an id of
+    the machine, unless the environment says otherwise before the import (its Privacy.md). Where
+    the application imported it earlier, or set the variable itself, that stands.
+
+    Raises:
+        ImportError: It is not installed, or cannot be loaded.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # of its builds for Windows
+    onnxruntime.disable_telemetry_events()
+    library: ModuleType = onnxruntime
+    return library
+
+
+def _session(graph: Path) -> InferenceSession:
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

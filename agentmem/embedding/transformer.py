@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.background import start
 from agentmem.embedding.engines import (
     ENGINES,
     Engine,
@@ -158,7 +159,7 @@ class SentenceTransformerEmbedder:
             except AgentmemError as error:
                 logger.debug("%r could not be loaded in the background: %s", self, error)
 
-        threading.Thread(target=load, name="agentmem-warm-up", daemon=True).start()
+        start(load, name="agentmem-warm-up")
 
     def embed(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
         """Embed texts, a query on one thread and many texts on as many as torch may use.

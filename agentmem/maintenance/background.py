@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Final, final
 
+from agentmem.background import start
 from agentmem.errors import AgentmemError
 from agentmem.maintenance.maintainer import Last, Maintainer, last_of
 from agentmem.storage.generations import Whole
@@ -60,8 +61,7 @@ class Background:
         self._tracing = tracing
         self._look = look
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="agentmem-maintain", daemon=True)
-        self._thread.start()
+        self._thread = start(self._work, name="agentmem-maintain", end=self._over.set)
 
     @property
     def is_running(self) -> bool:

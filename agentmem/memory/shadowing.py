@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from agentmem.background import start
 from agentmem.errors import AgentmemError
 from agentmem.migration import Shadow, overlap
 from agentmem.retrieval import Request, Searcher
@@ -60,10 +61,7 @@ class Shadowing:
             return
         with self._lock:
             if self._thread is None and not self._closed.is_set():
-                self._thread = threading.Thread(
-                    target=self._work, name="agentmem-shadow", daemon=True
-                )
-                self._thread.start()
+                self._thread = start(self._work, name="agentmem-shadow", end=self.close)
 
     def close(self) -> None:
         """Stop comparing."""

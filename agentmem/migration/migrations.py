@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.background import start
 from agentmem.embedding.cache import CachedEmbedder
 from agentmem.embedding.choice import Embedders
 from agentmem.errors import AgentmemError, EmbeddingFailed, InvalidInput, VersionGone
@@ -222,9 +223,7 @@ class Migrations:
             except AgentmemError as error:
                 failed.append(error)
 
-        thread = threading.Thread(target=run, name="agentmem-migration", daemon=True)
-        self._running[migration_id] = _Running(thread, failed)
-        thread.start()
+        self._running[migration_id] = _Running(start(run, name="agentmem-migration"), failed)
 
     def join(self, migration_id: str, timeout: float | None) -> None:
         """Wait for a thread of this process that runs a migration, and raise what it raised."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
 
+from agentmem.background import is_ending, start
 from agentmem.errors import AgentmemError, EmbeddingFailed, StoreError
 from agentmem.migration.engines import Engine
 from agentmem.migration.gates import Gates
@@ -273,7 +274,9 @@ class Migrator:
             self._records.set_aside(self._id, list(self._poisoned.values()))
 
     def _check(self, *, anew: bool = False) -> None:
-        """Raise if somebody asked for a stop, or runs it now instead."""
+        """Raise if somebody asked for a stop, or runs it now instead, or this process ends."""
+        if is_ending():
+            raise StoreError("the process ended. Repair: resume the migration.")
         if not anew and time.monotonic() - self._checked < CHECK_SECONDS:
             return
         self._checked = time.monotonic()
@@ -350,8 +353,7 @@ class Migrator:
                 with suppress(AgentmemError, _Ousted):
                     self._change(lambda one: replace(one, beat=one.beat + 1))
 
-        thread = threading.Thread(target=beat, name="agentmem-migration-beat", daemon=True)
-        thread.start()
+        thread = start(beat, name="agentmem-migration-beat", end=over.set)
         try:
             yield
         finally:

@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import Final
 
+from agentmem.background import start
 from agentmem.errors import StoreError
 from agentmem.storage.questions import Question, Questions
 from agentmem.types import AllScopes, DriftSubject, Scope
@@ -49,10 +50,7 @@ class Sampler:
                 return
             self._pending.append(question)
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="agentmem-questions", daemon=True
-                )
-                self._thread.start()
+                self._thread = start(self._work, name="agentmem-questions", end=self._end)
             elif len(self._pending) >= BATCH:
                 self._changed.notify_all()
 
@@ -85,19 +83,24 @@ class Sampler:
 
     def close(self) -> None:
         """Write what waits, and take in no more."""
+        self._end()
+        self.flush()
+
+    def _end(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self.flush()
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(self._is_due, timeout=FLUSH_SECONDS)
-                if self._closed or not self._pending:
+                over = self._closed or not self._pending
+                if over:
                     self._thread = None
-                    return
             self.flush()
+            if over:
+                return
 
     def _is_due(self) -> bool:
         return self._closed or len(self._pending) >= BATCH

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from agentmem.background import start
 from agentmem.embedding.canaries import probe
 from agentmem.errors import AgentmemError, WritesBlocked
 from agentmem.monitoring.monitor import Monitor
@@ -61,11 +63,8 @@ class FirstLooks:
             if generation in self._waiting or self._over.is_set():
                 return
             self._waiting.add(generation)
-            thread = threading.Thread(
-                target=self._later, args=[watched], name="agentmem-canaries", daemon=True
-            )
-            self._threads.append(thread)
-        thread.start()
+            later = partial(self._later, watched)
+            self._threads.append(start(later, name="agentmem-canaries", end=self._over.set))
 
     def close(self) -> None:
         """Look no more, once what is under way is done."""

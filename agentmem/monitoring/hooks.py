@@ -18,6 +18,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Final, TypeAlias, get_args
 
+from agentmem.background import start
 from agentmem.checks import shown
 from agentmem.errors import InvalidInput
 from agentmem.types import DriftEvent, DriftKind, Severity
@@ -179,9 +180,7 @@ class Hooks:
             finally:
                 self._threads.release()
 
-        thread = threading.Thread(target=work, name="agentmem-drift-hook", daemon=True)
-        thread.start()
-        return thread
+        return start(work, name="agentmem-drift-hook")
 
 
 def checked_kinds(kind: Kinds) -> tuple[DriftKind, ...]:

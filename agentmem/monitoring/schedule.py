@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Final, final
 
+from agentmem.background import start
 from agentmem.checks import EPOCH
 from agentmem.errors import AgentmemError, InvalidInput
 from agentmem.storage.meta import Meta
@@ -78,8 +79,7 @@ class Watch:
         self._lease = lease
         self._every = checked_period(every)
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="agentmem-drift", daemon=True)
-        self._thread.start()
+        self._thread = start(self._work, name="agentmem-drift", end=self._over.set)
 
     def __enter__(self) -> Watch:
         return self

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, final
 
+from agentmem.background import start
 from agentmem.errors import ConcurrentWrite, StoreError
 from agentmem.storage.meta import Meta, Value
 from agentmem.storage.owners import Owner
@@ -111,8 +112,7 @@ class Lease:
         if self._held is None and not self.take(wait=self._silence + 2 * self._every):
             raise ConcurrentWrite(self._told("another process holds it"))
         self._over.clear()
-        self._thread = threading.Thread(target=self._beat, name="agentmem-lease", daemon=True)
-        self._thread.start()
+        self._thread = start(self._beat, name="agentmem-lease", end=self._over.set)
         return self
 
     def __exit__(

@@ -18,6 +18,7 @@ from lancedb.db import DBConnection
 from lancedb.table import Table
 
 from agentmem.analysis import ANALYSIS
+from agentmem.background import settle_at_exit
 from agentmem.errors import EmbedderMismatch, SchemaTooNew, StoreError, StoreNotFound
 from agentmem.storage.border import store_errors
 from agentmem.storage.description import DESCRIPTION, Description, Generation
@@ -106,6 +107,7 @@ def open_store(
     folder = None if "://" in uri else Path(uri).expanduser()
     if folder is not None:
         _check_folder(folder, create=create)
+    settle_at_exit()
     with store_errors(uri, "open the store"):
         db = lancedb.connect(
             str(folder or uri),
