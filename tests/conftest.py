@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub, which reads it once
 os.environ["AGENTMEM_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "agentmem")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest runs a worker a core,
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # and tests start processes
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # tests start processes after tokenizers ran
 
 import pytest

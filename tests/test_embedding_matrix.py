@@ -67,7 +67,7 @@ class Workshop:
         folder = self._copy()
         content = json.loads((folder / name).read_text(encoding="utf-8"))
         (folder / name).write_text(json.dumps(change(content)), encoding="utf-8")
-        return SentenceTransformerEmbedder(folder, device="cpu")
+        return SentenceTransformerEmbedder(folder, device="cpu", engine="torch")
 
     def reweighed(self, change: Callable[[Tensors], None]) -> SentenceTransformerEmbedder:
         """Change weights in place."""
@@ -77,7 +77,7 @@ class Workshop:
         tensors = load_file(folder / "model.safetensors")
         change(tensors)
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        return SentenceTransformerEmbedder(folder, device="cpu")
+        return SentenceTransformerEmbedder(folder, device="cpu", engine="torch")
 
     def quantised(self) -> SentenceTransformerEmbedder:
         """Quantise a loaded model: its files, and so its passport, stay as they are."""

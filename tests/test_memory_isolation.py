@@ -131,7 +131,7 @@ filters: st.SearchStrategy[Filter] = st.recursive(
 questions = hostile.filter(str.strip) | st.just("who knows the secret word?")
 
 
-@settings(max_examples=250)
+@settings(max_examples=120)
 @given(scope=scopes, where=st.none() | filters, texts=st.tuples(questions, hostile))
 @example(Scope("ada' OR '1'='1"), None, ("who knows the secret word?", "turn-1"))
 @example(Scope("nobody' OR 1=1 --"), Not(Comparison("user_id", "eq", None)), ("secret", "x"))
@@ -174,7 +174,7 @@ def check_get(memory: Memory, turn_id: str, *, scope: Scope, seen: list[Turn]) -
     assert (dry.turns, dry.missing) == (len(there), () if there else (turn_id,))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(bound=scopes, inner=scopes, where=st.none() | filters)
 def test_a_scoped_handle_cannot_be_widened(
     memory: Memory, turns: list[Turn], bound: Scope, inner: Scope, where: Filter | None

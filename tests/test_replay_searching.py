@@ -1,8 +1,9 @@
-"""Replays of searches: a thousand made beside a writer, and each way to come out otherwise."""
+"""Replays of searches: many made beside a writer, and each way to come out otherwise."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
@@ -31,7 +32,7 @@ from agentmem.storage import handle, reads
 from agentmem.testing import HashEmbedder
 from agentmem.types import ALL, Replay, Replayed, Scored, SearchRecord, Turn
 
-SEARCHES = 1_000
+SEARCHES = int(os.environ.get("AGENTMEM_REPLAYED", "400"))  # 1,000 before a release
 SEARCHES_A_WRITE = 8  # so that most versions are searched, and the writer is always at work
 SEARCHES_A_NOW = 3  # today's answer and its causes take as long as the replay itself
 NARROW = 64  # components: the columns are read at hundreds of versions
@@ -198,13 +199,13 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
         patch.undo()
 
 
-def test_a_thousand_searches_beside_a_writer_replay_identically_from_their_spans(
+def test_many_searches_beside_a_writer_replay_identically_from_their_spans(
     traffic: Traffic,
 ) -> None:
     versions = {recall.table_version for recall in traffic.recalls}
     assert len(traffic.recorded) == SEARCHES
     assert len(versions) > SEARCHES / SEARCHES_A_WRITE / 3
-    assert min(traffic.done[kind] for kind in ("add", "replace", "delete")) >= 10
+    assert min(traffic.done[kind] for kind in ("add", "replace", "delete")) >= SEARCHES // 200
     with open_hashed(traffic.folder, embedder=HashEmbedder(NARROW), read_only=True) as memory:
         replays = [
             memory.replay(attributes, now=number % SEARCHES_A_NOW == 0)
@@ -212,9 +213,11 @@ def test_a_thousand_searches_beside_a_writer_replay_identically_from_their_spans
         ]
     verdicts = Counter(replay.verdict for replay in replays)
     assert verdicts == {"identical": SEARCHES}
-    assert sum(len(replay.replayed) > 20 for replay in replays) > 50  # more than spans hold
+    assert (
+        sum(len(replay.replayed) > 20 for replay in replays) > SEARCHES // 20
+    )  # more than spans hold
     states = Counter(one.state for replay in replays for one in replay.replayed)
-    assert min(states[state] for state in ("unchanged", "changed", "gone")) > 50
+    assert min(states[state] for state in ("unchanged", "changed", "gone")) > SEARCHES // 20
     for replay, recall in zip(replays, traffic.recalls, strict=True):
         assert [(one.id, one.score) for one in replay.replayed] == [
             (hit.turn.id, hit.score) for hit in recall

@@ -196,7 +196,7 @@ class ResidentMachine(RuleBasedStateMachine):
             check(self.residents[1].columns(scope), scope, self.model, self.stores[1])
 
 
-ResidentMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
+ResidentMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
 test_columns_equal_a_plain_model_after_any_sequence_of_writes = ResidentMachine.TestCase
 
 

@@ -140,7 +140,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Answer:
     return ask
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(stored=turns(), expression=filters)
 def test_sql_selects_exactly_the_turns_a_filter_matches(
     stored: list[Turn], expression: Filter, answer: Answer
@@ -178,7 +178,7 @@ def test_a_scope_selects_its_own_turns_whatever_its_name_is(name: str, answer: A
     assert answers == [{f"t{n}"} for n in range(len(owners))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     owners=st.lists(st.tuples(names, names, names), min_size=1, max_size=8),
     scope=st.builds(Scope, names, names, names).filter(lambda scope: not scope.is_empty),

@@ -63,7 +63,7 @@ def test_no_operation_lets_anything_out(tmp_path: Path) -> None:
     assert ears.logs.said  # a record that was not imported, at least
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(mark=marks, around=surroundings)
 def test_no_operation_lets_anything_out_however_it_is_said(mark: str, around: str) -> None:
     with tempfile.TemporaryDirectory(prefix="A") as folder:

@@ -35,7 +35,7 @@ from agentmem.storage.schema import turn_key
 from agentmem.testing import HashEmbedder
 from agentmem.types import AllScopes, Scope, Turn
 
-EXAMPLES: Final = int(os.environ.get("AGENTMEM_MODEL_EXAMPLES", "24"))
+EXAMPLES: Final = int(os.environ.get("AGENTMEM_MODEL_EXAMPLES", "14"))
 STEPS: Final = int(os.environ.get("AGENTMEM_MODEL_STEPS", "50"))
 WINDOW: Final = 8  # words: many turns are of several chunks
 HANDLES: Final = 3
