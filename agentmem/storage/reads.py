@@ -7,11 +7,11 @@ comes first.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from lancedb.query import ColumnOrdering
 from lancedb.table import Table
 from numpy.typing import NDArray
 
-from agentmem.errors import VersionGone
+from agentmem.errors import FilesMissing, VersionGone
 from agentmem.filters import Filter
 from agentmem.storage.arrow import integers, matrix, strings
 from agentmem.storage.border import persisting
@@ -37,6 +37,8 @@ __all__ = ["Reads"]
 CONVERSATION: Final = ("event_time", "ingested_at", "id")
 PAST_VERSIONS: Final = 4  # the newest, and those of searches that began a moment ago
 LOOKED_AT: Final = 200  # versions, to see whether a turn was deleted in between; about a second
+
+T = TypeVar("T")
 
 
 class Reads:
@@ -136,7 +138,7 @@ class Reads:
             for version in versions:
                 past = self._handle.at(version)
                 there = set(strings(read_keyed(past, there, columns=["key"], where=HEADS)["key"]))
-        except VersionGone:  # pruned a moment ago
+        except (FilesMissing, VersionGone):  # pruned a moment ago
             return wanted
         return wanted - there
 
@@ -167,8 +169,9 @@ class Reads:
     ) -> NDArray[np.uint64]:
         """Return the row ids of the first chunks of the turns that match."""
         selected = both(where_sql(scope, since=since, until=until, matching=where), HEADS)
-        with self._handle.reading() as table:
-            rows = table.search().where(selected).select(["_rowid"]).to_arrow()
+        rows = self._read(
+            lambda table: table.search().where(selected).select(["_rowid"]).to_arrow()
+        )
         return np.asarray(rows["_rowid"].to_numpy(), np.uint64)
 
     def count(
@@ -193,9 +196,12 @@ class Reads:
         """Return some of the turns that match, in the order in which they were said."""
         selected = both(where_sql(scope, matching=where), HEADS)
         order = [ColumnOrdering(column_name=name) for name in CONVERSATION]
-        with self._handle.reading() as table:
+
+        def read(table: Table) -> list[Turn]:
             query = table.search().where(selected).select([*TURN_COLUMNS]).order_by(order)
             return turns_from_table(query.offset(offset).limit(limit).to_arrow())
+
+        return self._read(read)
 
     def scan(
         self,
@@ -256,19 +262,20 @@ class Reads:
             )
 
     def _count(self, selected: str) -> int:
-        def count() -> int:
-            with self._handle.reading("count turns") as table:
-                return int(table.count_rows(both(selected, HEADS)))
-
-        return persisting(count)
+        return self._read(lambda table: int(table.count_rows(both(selected, HEADS))))
 
     def _keys(self, selected: str) -> list[str]:
-        def read() -> list[str]:
-            with self._handle.reading() as table:
-                rows = table.search().where(selected).select(["key"]).to_arrow()
-            return strings(rows["key"])
+        rows = self._read(lambda table: table.search().where(selected).select(["key"]).to_arrow())
+        return strings(rows["key"])
 
-        return persisting(read)
+    def _read(self, read: Callable[[Table], T]) -> T:
+        """Read in one go, and again where what is read is dropped meanwhile."""
+
+        def once() -> T:
+            with self._handle.reading() as table:
+                return read(table)
+
+        return persisting(once)
 
 
 def _after_deletions(versions: Iterable[Mapping[str, Any]], *, since: int) -> list[int]:
