@@ -37,13 +37,13 @@ def start(
     """
 
     def work() -> None:
+        _ends[threading.current_thread()] = end  # from here on: one that never began is not joined
         try:
             target()
         finally:
             _ends.pop(threading.current_thread(), None)
 
     thread = threading.Thread(target=work, name=name, daemon=True)
-    _ends[thread] = end
     thread.start()
     return thread
 
