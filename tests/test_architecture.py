@@ -21,7 +21,7 @@ PACKAGE = Path(agentmem.__file__).parent
 
 # A room is a module or package right below agentmem/. Imports go down only.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "checks", "visible", "background", "demo"),
+    ("errors", "types", "checks", "visible", "background", "gathering", "demo"),
     ("protocols", "messages", "filters", "scopes", "telemetry", "toolspec", "pages"),
     ("ranking", "statistics"),
     ("embedding", "analysis", "tokens", "reranking", "transfer", "traces", "driftreport"),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.embedding.encoding import MOST_WORKERS, in_order
-from agentmem.embedding.gathering import Gathering, Tokens
+from agentmem.embedding.gathering import Tokens, gathering_rows
 from agentmem.embedding.threads import usable_cores
 from agentmem.types import Kind
 
@@ -55,7 +55,7 @@ class OnnxEncoder:
         self._workers = min(usable_cores(threads), MOST_WORKERS)
         self._session = _session(folder / GRAPH)
         self._inputs = [one.name for one in self._session.get_inputs()]
-        self._gathering = Gathering(self._forward, fits=self._fits, passes=self._workers)
+        self._gathering = gathering_rows(self._forward, fits=self._fits, passes=self._workers)
 
     def encode(self, texts: Sequence[str], *, kind: Kind, prompt: str) -> NDArray[np.float32]:  # noqa: ARG002 - the prompt says it all
         """Encode one text or more.
@@ -66,7 +66,7 @@ class OnnxEncoder:
         read = self._tokenizer.encode_batch_fast([prompt + text for text in texts])
         tokens = [one.ids for one in read]
         if len(tokens) == 1 or self._fits(tokens):
-            return self._gathering.rows(tokens)
+            return self._gathering.ask(tokens)
         return in_order(
             self._batches(tokens),
             lambda batch: self._forward([tokens[place] for place in batch]),

@@ -2,6 +2,7 @@
 
 What `add` returned is durable, and findable by meaning and by word. Everything is checked and
 embedded before anything is written, so a bad message or a failing model leaves the store as it was.
+What several threads write at the same time is embedded and committed together, see `grouping`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agentmem.embedding.tracing import embedding_phase
 from agentmem.errors import InvalidInput
 from agentmem.ingest.clock import Clock
 from agentmem.ingest.conflicts import OnConflict, check_changed, instead, same
+from agentmem.ingest.grouping import Grouping
 from agentmem.ingest.rows import pieces_of, rows_of
 from agentmem.messages import gathered, to_turns
 from agentmem.protocols import Embedder
@@ -117,6 +119,7 @@ class Writer:
         self._tracing = tracing
         self._admit = admit
         self._tombstones = store.tombstones
+        self._grouping = Grouping(store, embedder=embedder)
 
     def add(
         self,
@@ -300,14 +303,12 @@ class Writer:
         if not given.written:
             return 0
         rows = self._rows(given.written, current)
-        late: list[str] = []
         with current.phase("commit"):
             if given.taken:
                 late = self._store.replace(given.seen, rows)
-            elif all(turn.id in made for turn in given.fresh.values()):
-                self._store.append(rows)
             else:
-                late = self._store.insert_absent(rows)
+                fresh = all(turn.id in made for turn in given.fresh.values())
+                late = self._grouping.store(rows, fresh=fresh)
         lost = [{**given.fresh, **given.taken}[key] for key in late]
         settled = self._settle(lost, on_conflict=on_conflict, current=current) if late else 0
         return len(given.written) - len(late) + settled
@@ -322,7 +323,7 @@ class Writer:
         pieces, embedded = pieces_of(turns, embedder=self._embedder)
         current.set({"agentmem.memory.chunks": len(embedded)})
         with embedding_phase(current, embedder=self._embedder, texts=embedded):
-            vectors = self._embedder.embed(embedded, kind="document")
+            vectors = self._grouping.embed(embedded)
         stamps = Stamps.new(
             len(turns), passport_id=self._store.passport.id, at=self._clock.reserve(1)
         )
