@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backends test-crash test-scale soak check format bench eval clean
+.PHONY: help demo test test-backends test-crash test-scale soak check format generate bench eval clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ check: $(VENV)/.installed-dev ## Check format, lint and types
 format: $(VENV)/.installed-dev ## Format the code and repair what lint can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+generate: $(VENV)/.installed-dev ## Write the awaited methods of agentmem/asynchronous anew
+	$(BIN)/python tests/asynchronous_generator.py
 
 bench: $(VENV)/.installed-dev ## Measure memory and router beside the bare encoding of the same texts
 	@set -e; for script in benchmarks/[a-z]*.py; do \

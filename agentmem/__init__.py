@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentmem.asynchronous import AsyncMemory, AsyncToolRouter
     from agentmem.embedding import CachedEmbedder, HttpEmbedder, SentenceTransformerEmbedder
     from agentmem.errors import (
         AgentmemError,
@@ -69,6 +70,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL",
     "AgentmemError",
+    "AsyncMemory",
+    "AsyncToolRouter",
     "Attachment",
     "AuditEvent",
     "AuditFailed",
@@ -123,6 +126,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "agentmem.asynchronous": ("AsyncMemory", "AsyncToolRouter"),
     "agentmem.embedding": ("CachedEmbedder", "HttpEmbedder", "SentenceTransformerEmbedder"),
     "agentmem.errors": (
         "AgentmemError",

@@ -11,7 +11,19 @@ import agentmem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentmem import ALL, Context, Hit, Memory, Recall, Tool, ToolRouter, Turn, field
+    from agentmem import (
+        ALL,
+        AsyncMemory,
+        AsyncToolRouter,
+        Context,
+        Hit,
+        Memory,
+        Recall,
+        Tool,
+        ToolRouter,
+        Turn,
+        field,
+    )
     from agentmem.filters import And, Comparison
     from agentmem.types import CatalogueChange, Deletion, ImportReport, Session, StoreStats
     from agentmem.types.guards import AddedIds
@@ -39,6 +51,16 @@ if TYPE_CHECKING:
         assert_type(condition, Comparison)
         assert_type(condition & (field("role") == "user"), And)
         memory.search("where?", user_id="ada", where=condition, since="2026-01-01T00:00:00Z")
+
+    async def awaited(memory: AsyncMemory, router: AsyncToolRouter) -> None:
+        assert_type(await AsyncMemory.open("ada.mem"), AsyncMemory)
+        assert_type(memory.scoped(user_id="ada"), AsyncMemory)
+        assert_type(await memory.add("hello", user_id="ada"), AddedIds)
+        assert_type(await memory.search("where?", user_id="ada"), Recall)
+        assert_type(await memory.turns(session_id="s1"), list[Turn])
+        assert_type(await router.list(), list[Tool])
+        async with AsyncToolRouter.open("ada.mem") as opened:
+            assert_type(opened, AsyncToolRouter)
 
     def routing(router: ToolRouter) -> None:
         assert_type(ToolRouter.open("ada.mem"), ToolRouter)
