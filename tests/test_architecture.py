@@ -95,7 +95,7 @@ BUDGETS = {  # what is imported: the libraries it must not bring along
     "agentmem.router": HEAVY - {"lancedb", "pyarrow"} | {"rich", "typer"},
 }
 IMPORT_CPU_SECONDS = 0.15  # measured 0.012; what is guarded against is a library, which costs 0.1
-HELP_CPU_SECONDS = 0.5  # a person waits for it
+HELP_CPU_RATIO = 8  # to its libraries alone, measured 2.5 to 5; a person waits for it
 
 PUBLIC_NAMES = {
     *("AsyncMemory", "AsyncToolRouter"),
@@ -317,13 +317,18 @@ HELP = "import sys; sys.argv = ['agentmem', '--help']; from agentmem.cli.app imp
 
 
 def test_help_answers_at_once() -> None:
+    assert cpu_seconds(HELP) < HELP_CPU_RATIO * cpu_seconds("import typer, rich.console")
+
+
+def cpu_seconds(code: str) -> float:
+    """Return what a process needs, the least of three: others may share the core's caches."""
     seconds = []
-    for _ in range(3):  # the least of three: another process may share the core's caches
+    for _ in range(3):
         before = os.times()
-        child(HELP)
+        child(code)
         after = os.times()
         seconds.append(sum(after[2:4]) - sum(before[2:4]))
-    assert min(seconds) < HELP_CPU_SECONDS
+    return min(seconds)
 
 
 def test_help_loads_no_model_and_no_database() -> None:

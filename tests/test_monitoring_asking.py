@@ -45,7 +45,7 @@ def test_questions_are_kept_as_vectors_and_scores(memory: Memory, tmp_path: Path
     assert asked.score[0] == pytest.approx(found[0].score)
     assert asked.margin[0] == pytest.approx(found[0].score - found[1].score)
     expected = Changeable().embed([f"user: {found[0].turn.content}"], kind="document")[0]
-    assert asked.similarity[0] == pytest.approx(float(expected @ asked.vectors[0]), abs=1e-5)
+    assert asked.similarity[0] == pytest.approx(float(expected @ asked.vectors[0]), abs=1e-3)
     assert np.isnan([asked.score[1], asked.margin[1], asked.similarity[1]]).all()
     assert asked.blocks[0] == asked.blocks[2] != asked.blocks[1]
     assert not asked.abstained.any()

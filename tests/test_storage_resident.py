@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from storage_tools import ADA, NOON, key_of, later, open_store, rows_of, turn, turns_at, vector_of
 
 from agentmem.errors import ScopeRequired, StoreError
-from agentmem.storage import columns as columns_module
+from agentmem.storage import resident as resident_module
 from agentmem.storage.resident import Columns, Residents
 from agentmem.storage.turns import Store
 from agentmem.types import ALL, AllScopes, Scope, Turn
@@ -73,8 +73,10 @@ def check(columns: Columns, scope: Scope | AllScopes, model: Model, store: Store
 
     fresh = Residents(store).columns(scope)
     if inside.all():
-        for name in ("row_ids", "vectors", "chunk_turn", "head_row"):
+        for name in ("row_ids", "chunk_turn", "head_row"):
             np.testing.assert_array_equal(getattr(columns, name), getattr(fresh, name))
+        np.testing.assert_array_equal(columns.vectors.codes, fresh.vectors.codes)
+    assert columns.turns(np.flatnonzero(inside).tolist()) == found
 
     texts = texts_by_row(store)
     places = np.flatnonzero(inside)
@@ -83,7 +85,7 @@ def check(columns: Columns, scope: Scope | AllScopes, model: Model, store: Store
         parts = expected[key_of(one)][1]
         vectors = columns.vectors[chunks]
         wanted = np.stack([vector_of(part) for part in parts])
-        np.testing.assert_array_equal(vectors, wanted)
+        np.testing.assert_allclose(vectors, wanted, atol=5e-4)  # of float16
         assert [texts[row] for row in columns.row_ids[chunks].tolist()] == parts
         for term in ("cat", "dog", "sun", "rain"):
             holders, _ = columns.lexical.postings(term, size=len(columns.row_ids))
@@ -243,12 +245,12 @@ def test_an_added_turn_moves_no_vectors_and_leaves_old_snapshots_alone(store: St
     residents.columns(ADA)
     store.append(rows_of([turn("v")]))
     before = residents.columns(ADA)
-    kept = before.vectors.copy(), before.head_row.copy()
+    kept = before.vectors.codes.copy(), before.head_row.copy()
     store.append(rows_of([turn("w", event_time=later(-99))]))
     after = residents.columns(ADA)
-    assert np.shares_memory(before.vectors, after.vectors)
+    assert np.shares_memory(before.vectors.codes, after.vectors.codes)
     assert len(after.row_ids) == len(before.row_ids) + 1
-    np.testing.assert_array_equal(before.vectors, kept[0])
+    np.testing.assert_array_equal(before.vectors.codes, kept[0])
     np.testing.assert_array_equal(before.head_row, kept[1])
     assert len(before.lexical.postings("w", size=len(before.row_ids))[0]) == 0
 
@@ -256,7 +258,7 @@ def test_an_added_turn_moves_no_vectors_and_leaves_old_snapshots_alone(store: St
 def test_a_snapshot_cannot_be_written(store: Store) -> None:
     columns = Residents(store).columns(ADA)
     with pytest.raises(ValueError, match="read-only"):
-        columns.vectors[0] = 0
+        columns.vectors.codes[0] = 0
 
 
 def test_a_narrower_scope_is_a_mask_on_a_wider_one(store: Store) -> None:
@@ -290,7 +292,7 @@ def test_chunks_follow_their_turn_s_order_whatever_order_they_were_stored_in(
     store.append(rows.take([2, 1, 0]))
     columns = Residents(store).columns(ADA)
     expected = np.stack([vector_of(piece) for piece in ("one", "two", "three")])
-    np.testing.assert_array_equal(columns.vectors[-3:], expected)
+    np.testing.assert_allclose(columns.vectors[-3:], expected, atol=1e-3)
 
 
 def test_an_empty_scope_has_empty_columns(store: Store) -> None:
@@ -335,7 +337,7 @@ def test_a_failed_read_is_made_up_for_by_the_next(
     residents.columns(ADA)
     store.append(rows_of([turn("late")]))
     with monkeypatch.context() as patch:
-        patch.setattr(columns_module, "matrix", lambda _: (_ for _ in ()).throw(StoreError("no")))
+        patch.setattr(resident_module, "matrix", lambda _: (_ for _ in ()).throw(StoreError("no")))
         with pytest.raises(StoreError):
             residents.columns(ADA)
     columns = residents.columns(ADA)
@@ -352,7 +354,7 @@ def test_threads_that_read_while_others_write_see_whole_snapshots(store: Store) 
         columns = residents.columns(ADA)
         assert len(columns.vectors) == len(columns.chunk_turn) == len(columns.row_ids)
         assert np.bincount(columns.chunk_turn).tolist().count(2) == len(columns.head_row) - 4
-        np.testing.assert_allclose(np.linalg.norm(columns.vectors, axis=1), 1, rtol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(columns.vectors[:], axis=1), 1, rtol=1e-3)
         return len(columns.head_row)
 
     with ThreadPoolExecutor(6) as pool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FLAT", "RRF_K", "reciprocal_rank_fusion", "top", "zscore"]
+__all__ = ["FLAT", "RRF_K", "moments", "reciprocal_rank_fusion", "top", "zscore"]
 
 RRF_K = 60  # Cormack, Clarke & Buettcher 2009, section 2: "k = 60 was fixed during a pilot"
 FLAT = 1e-6  # a deviation below this is rounding: the leg says nothing, and must not be blown up
@@ -28,15 +28,24 @@ def zscore(
     Returns:
         Shape (T,), 0 outside the mask.
     """
-    seen = scores if mask is None else scores[mask]
-    seen = seen.astype(np.float64)  # in float32 the mean of equal numbers may differ from them
-    deviation = float(seen.std()) if seen.size else 0.0
+    mean, deviation = moments(scores, mask)
     if deviation < FLAT:
         return np.zeros(len(scores), np.float32)
-    standard: NDArray[np.float32] = ((scores - seen.mean()) / deviation).astype(np.float32)
+    standard: NDArray[np.float32] = (scores - np.float32(mean)) / np.float32(deviation)
     if mask is not None:
         standard[~mask] = 0
     return standard
+
+
+def moments(
+    scores: NDArray[np.float32], mask: NDArray[np.bool_] | None = None
+) -> tuple[float, float]:
+    """Return the mean and the standard deviation of the candidates, 0 and 0 of none."""
+    seen = scores if mask is None else scores[mask]
+    if not seen.size:
+        return 0.0, 0.0
+    seen = seen.astype(np.float64)  # in float32 the mean of equal numbers may differ from them
+    return float(seen.mean()), float(seen.std())
 
 
 def top(

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.ranking.vectors import Vectors
+
 __all__ = ["Kernel", "coherence"]
 
 MAX_LAG = 14  # turns to each side: how far short messages reach before the kernel has faded
@@ -28,12 +30,12 @@ class Kernel:
 
     Attributes:
         size: T, the number of turns.
-        weights: One array for each lag d from 1 up, shape (T - d,): the weight between the turns
-            i and i + d, from 0 (other session, or far) to 1.
+        weights: At [d - 1, i] the weight between the turns i and i + d, from 0 (other session,
+            far, or none) to 1, (L, T).
     """
 
     size: int
-    weights: tuple[NDArray[np.float32], ...]
+    weights: NDArray[np.float32]
 
     @classmethod
     def build(
@@ -55,20 +57,20 @@ class Kernel:
             gap: Microseconds of silence over which support falls to 1/e.
         """
         place = np.cumsum(lengths, dtype=np.float64) - lengths / 2
-        weights = []
-        for lag in range(1, min(MAX_LAG, len(session) - 1) + 1):
-            words = (place[lag:] - place[:-lag]) / reach
-            silence = np.abs(event_time[lag:] - event_time[:-lag]) / gap
-            same = session[lag:] == session[:-lag]
-            weights.append(np.where(same, np.exp(-words - silence), 0).astype(np.float32))
-        return cls(len(session), tuple(weights))
+        distance = np.diff(place) / reach + np.abs(np.diff(event_time)) / gap
+        adjacent = np.where(np.diff(session) == 0, np.exp(-distance), 0).astype(np.float32)
+        weights = np.zeros((min(MAX_LAG, len(adjacent)), len(session)), np.float32)
+        weights[:1, :-1] = adjacent
+        for lag in range(1, len(weights)):  # distances within a session add up
+            np.multiply(weights[lag - 1, : -1 - lag], adjacent[lag:], out=weights[lag, : -1 - lag])
+        return cls(len(session), weights)
 
     def spread(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Sum of the neighbours' values by their weights, the turn itself left out, shape (T,)."""
         total = np.zeros(len(values), np.float32)
         for lag, weight in enumerate(self.weights, start=1):
-            total[:-lag] += weight * values[lag:]
-            total[lag:] += weight * values[:-lag]
+            total[:-lag] += weight[:-lag] * values[lag:]
+            total[lag:] += weight[:-lag] * values[:-lag]
         return total
 
     def spread_sparse(
@@ -83,9 +85,18 @@ class Kernel:
             np.add.at(total, places[ahead] + lag, weight[places[ahead]] * values[ahead])
         return total
 
+    def around(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the neighbours of some turns and their weights, 0 where there is none, (P, W)."""
+        lags = np.arange(1, len(self.weights) + 1)
+        before, after = places[:, None] - lags, places[:, None] + lags
+        backwards = np.where(before >= 0, self.weights[lags - 1, before], 0)
+        forwards = self.weights[lags - 1, places[:, None]]
+        beside = np.hstack([np.maximum(before, 0), np.minimum(after, self.size - 1)])
+        return beside, np.hstack([backwards, forwards])
+
 
 def coherence(
-    vectors: NDArray[np.float32],
+    vectors: Vectors | NDArray[np.float32],
     kernel: Kernel,
     *,
     rows: NDArray[np.int64],
@@ -108,7 +119,7 @@ def coherence(
         The kernel-weighted mean over sampled adjacent pairs less its standard error, so that a
         few turns that happen to agree prove nothing; 0 where no turn has a neighbour.
     """
-    if not kernel.weights:
+    if not len(kernel.weights):
         return 0.0
     random = np.random.default_rng(seed)
     centre = _speaker_means(vectors, rows, speaker=speaker, random=random)
@@ -137,7 +148,7 @@ def coherence(
 
 
 def _speaker_means(
-    vectors: NDArray[np.float32],
+    vectors: Vectors | NDArray[np.float32],
     rows: NDArray[np.int64],
     *,
     speaker: NDArray[np.int32],

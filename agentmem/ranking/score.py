@@ -6,7 +6,7 @@ Takes columns and gives named rows that add up to the score; knows no texts, clo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agentmem.ranking.config import Ranking
 from agentmem.ranking.dates import Span
 from agentmem.ranking.fusion import zscore
-from agentmem.ranking.lexical import K1, B, Postings, bm25, idf
+from agentmem.ranking.lexical import K1, B, Postings, idf
 from agentmem.ranking.neighbours import Kernel
 from agentmem.ranking.priors import (
     bounded_gain,
@@ -25,7 +25,27 @@ from agentmem.ranking.priors import (
     recency_gain,
 )
 
-__all__ = ["STEPS", "Conversation", "Question", "Terms", "score", "spoken"]
+__all__ = [
+    "KEPT",
+    "PRUNED",
+    "STEPS",
+    "Conversation",
+    "Counts",
+    "Question",
+    "Step",
+    "StepName",
+    "Terms",
+    "asked_of",
+    "norm_of",
+    "saturated",
+    "score",
+    "seen_of",
+    "spoken",
+    "trust_in",
+]
+
+FREQUENT: Final = 1 / 8  # of the turns hold a term: from here on arrays are faster than lists
+KEPT: Final = 64  # such terms at once, a byte a turn each
 
 Row = NDArray[np.float32]
 Terms: TypeAlias = dict[str, Row]
@@ -45,6 +65,10 @@ class Conversation:
         asks: Whether the turn ends in a question mark, (T,).
         kernel: Weights between neighbours.
         coherence: How much alike adjacent turns are.
+        around: Terms of the turns around each, by their weights, (T,).
+        session_lengths: Terms of each session, (S,).
+        length_prior: See `priors.length_prior`, (T,).
+        frequent: Counts of frequent terms, at most `KEPT`.
     """
 
     session: NDArray[np.int32]
@@ -56,6 +80,66 @@ class Conversation:
     asks: NDArray[np.bool_]
     kernel: Kernel
     coherence: float
+    around: Row = field(init=False)
+    session_lengths: Row = field(init=False)
+    length_prior: Row = field(init=False)
+    frequent: dict[str, Counts] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Work out what no question changes."""
+        of_sessions = np.bincount(self.session, self.lengths).astype(np.float32)
+        object.__setattr__(self, "around", self.kernel.spread(self.lengths))
+        object.__setattr__(self, "session_lengths", of_sessions)
+        object.__setattr__(self, "length_prior", length_prior(self.lengths, None))
+
+    def __len__(self) -> int:
+        return len(self.session)
+
+    def counts(self, term: str, postings: Postings) -> Counts:
+        """Return postings as an array over all turns; those of frequent terms are kept."""
+        kept = self.frequent.get(term)
+        if kept is not None:
+            return kept
+        documents, found = postings
+        small = found.max(initial=0) <= np.iinfo(np.uint8).max
+        row = np.zeros(len(self), np.uint8) if small else np.zeros(len(self), np.float32)
+        row[documents] = found
+        if not self.is_frequent(postings):
+            return Counts(documents, found, row)
+        if len(self.frequent) >= KEPT:
+            self.frequent.clear()
+        totals = np.bincount(self.session, row).astype(np.float32)
+        self.frequent[term] = counts = Counts(slice(None), row, row, totals)
+        return counts
+
+    def session_counts(self, term: str, postings: Postings) -> Row:
+        """Return how often each session holds a term, (S,)."""
+        totals = self.counts(term, postings).sessions if self.is_frequent(postings) else None
+        if totals is None:
+            places, size = self.session[postings[0]], len(self.session_lengths)
+            totals = np.bincount(places, postings[1], minlength=size).astype(np.float32)
+        return totals
+
+    def is_frequent(self, postings: Postings) -> bool:
+        """Whether so many turns hold a term that an array over all of them is worth its while."""
+        return len(postings[0]) > FREQUENT * len(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How often each of T turns holds a term.
+
+    Attributes:
+        places: Turns that hold it, or all of them.
+        counts: How often each of these does.
+        row: The same of all turns, (T,).
+        sessions: How often each session holds it, (S,), where that is kept.
+    """
+
+    places: NDArray[np.int32] | slice
+    counts: Row | NDArray[np.uint8]
+    row: Row | NDArray[np.uint8]
+    sessions: Row | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +153,7 @@ class Question:
         spans: Dates it names.
         now: The moment it is asked, microseconds since 1970 UTC.
         candidates: Which turns may be found, (T,); `None` for all.
+        error: By how much a cosine may be off.
     """
 
     cosines: Row | None
@@ -77,6 +162,7 @@ class Question:
     spans: Sequence[Span] = ()
     now: int = 0
     candidates: NDArray[np.bool_] | None = None
+    error: float = 0.0
 
 
 def score(conversation: Conversation, question: Question, *, ranking: Ranking) -> Terms:
@@ -93,7 +179,7 @@ def score(conversation: Conversation, question: Question, *, ranking: Ranking) -
         For each term that says anything its row, (T,). `neighbours` holds everything that
         adjacent turns added, in meaning and in words.
     """
-    if not len(conversation.session) or not _seen(conversation, question).any():
+    if not len(conversation.session) or not seen_of(conversation, question).any():
         return {}
     terms: Terms = {}
     for step in STEPS.values():
@@ -114,24 +200,44 @@ def _fuse(terms: Terms, conversation: Conversation, question: Question, ranking:
         terms["lexical"] = ranking.lexical * _lexical(conversation, question)
 
 
+def _dense_alone(
+    terms: Terms, conversation: Conversation, question: Question, ranking: Ranking
+) -> None:
+    """Add the dense leg."""
+    _fuse(terms, conversation, replace(question, postings=None), ranking)
+
+
 def _neighbours(
     terms: Terms, conversation: Conversation, question: Question, ranking: Ranking
 ) -> None:
     """Add what turns lend each other, and sessions their turns."""
-    believed = _believed(conversation, ranking)
-    trust = ranking.context * believed
-    lent = np.zeros(len(conversation.session), np.float32)
-    if "dense" in terms:
-        lent += trust * conversation.kernel.spread(terms["dense"])
-    if "lexical" in terms:
-        if trust:
-            around = ranking.lexical * _around(conversation, question, trust)
-            lent += around - terms["lexical"]
-        terms["session"] = ranking.session * believed * _session(conversation, question)
+    _meaning(terms, conversation, question, ranking)
+    trust = trust_in(conversation, ranking)
+    if "lexical" in terms and trust:
+        around = ranking.lexical * _around(conversation, question, trust)
+        terms["neighbours"] += around - terms["lexical"]
+
+
+def _meaning(
+    terms: Terms, conversation: Conversation, question: Question, ranking: Ranking
+) -> None:
+    """Add what turns lend each other in meaning alone, and sessions their turns."""
+    trust = trust_in(conversation, ranking)
+    lent = np.zeros(len(conversation), np.float32)
+    if "dense" in terms and trust:
+        lent = trust * conversation.kernel.spread(terms["dense"])
     terms["neighbours"] = lent
+    if question.postings is not None and ranking.lexical:
+        weight = ranking.session * _believed(conversation, ranking)
+        terms["session"] = weight * _session(conversation, question)
 
 
-def _seen(conversation: Conversation, question: Question) -> NDArray[np.bool_]:
+def trust_in(conversation: Conversation, ranking: Ranking) -> float:
+    """Weight of what the turns around a turn say, against its own, in this conversation."""
+    return ranking.context * _believed(conversation, ranking)
+
+
+def seen_of(conversation: Conversation, question: Question) -> NDArray[np.bool_]:
     """Which turns are candidates, (T,)."""
     if question.candidates is None:
         return np.ones(len(conversation.session), np.bool_)
@@ -153,10 +259,26 @@ def _lexical(conversation: Conversation, question: Question) -> Row:
     number of turns that hold none of the words, and it leaves the decision to the dense leg where
     the question's words are not found at all.
     """
-    postings, lengths = question.postings or {}, conversation.lengths
-    total = sum(bm25(postings, lengths).values(), np.zeros(len(lengths), np.float32))
-    share: Row = total / np.float32(_asked(conversation, question))
+    own = np.zeros(len(conversation), np.float32)
+    norm = norm_of(conversation.lengths)
+    for documents, counts in (question.postings or {}).values():
+        rarity = idf(len(documents), len(conversation))
+        own[documents] += rarity * saturated(counts, norm[documents])
+    share: Row = own / np.float32(asked_of(conversation, question))
     return share
+
+
+def norm_of(lengths: Row) -> Row:
+    """The frequency of a term at which its worth is half of the most it can be, by length."""
+    mean = float(lengths.mean()) if len(lengths) else 1.0
+    norm: Row = K1 * (1 - B + B * lengths / max(mean, 1e-9))
+    return norm
+
+
+def saturated(frequency: Row | NDArray[np.uint8], norm: Row) -> Row:
+    """What a term is worth at a frequency, before its rarity (see `lexical.bm25`)."""
+    worth: Row = frequency * np.float32(K1 + 1) / (frequency + norm)
+    return worth
 
 
 def _around(conversation: Conversation, question: Question, trust: float) -> Row:
@@ -167,23 +289,21 @@ def _around(conversation: Conversation, question: Question, trust: float) -> Row
     to multiple weighted fields", CIKM 2004), so that different words of the question found side
     by side count for more than one word found twice.
     """
-    postings, lengths = question.postings or {}, conversation.lengths
-    size, kernel, seen = len(lengths), conversation.kernel, _seen(conversation, question)
-    spread_lengths = lengths + trust * kernel.spread(lengths)
-    norm = K1 * (1 - B + B * spread_lengths / max(float(spread_lengths.mean()), 1e-9))
-    around = np.zeros(size, np.float32)
-    for documents, counts in postings.values():
+    kernel, seen = conversation.kernel, seen_of(conversation, question)
+    norm = norm_of(conversation.lengths + trust * conversation.around)
+    around = np.zeros(len(conversation), np.float32)
+    for documents, counts in (question.postings or {}).values():
         lending = seen[documents]
         frequency = trust * kernel.spread_sparse(
             documents[lending].astype(np.int64), counts[lending]
         )
         frequency[documents] += counts
-        around += idf(len(documents), size) * frequency * (K1 + 1) / (frequency + norm)
-    share: Row = around / np.float32(_asked(conversation, question))
+        around += idf(len(documents), len(conversation)) * saturated(frequency, norm)
+    share: Row = around / np.float32(asked_of(conversation, question))
     return share
 
 
-def _asked(conversation: Conversation, question: Question) -> float:
+def asked_of(conversation: Conversation, question: Question) -> float:
     """Sum of the inverse document frequencies of the question's terms."""
     size = len(conversation.lengths)
     postings = question.postings or {}
@@ -192,29 +312,43 @@ def _asked(conversation: Conversation, question: Question) -> float:
 
 def _session(conversation: Conversation, question: Question) -> Row:
     """Standardised BM25 of the session each turn lies in: its candidates as one document."""
-    seen = _seen(conversation, question).astype(np.float32)
-    held = np.bincount(conversation.session, seen) > 0  # sessions that have a candidate
-    count = int(held.sum())
-    place = np.maximum(np.cumsum(held) - 1, 0)[conversation.session]
-    lengths = np.bincount(place, conversation.lengths * seen, minlength=count)
-    whole: dict[str, Postings] = {}
-    for term, (documents, counts) in (question.postings or {}).items():
-        totals = np.bincount(place[documents], counts * seen[documents], minlength=count)
-        holding = np.flatnonzero(totals).astype(np.int32)
-        whole[term] = holding, totals[holding].astype(np.float32)
-    scores = sum(bm25(whole, lengths.astype(np.float32)).values(), np.zeros(count, np.float32))
+    postings, seen = question.postings or {}, question.candidates
+    if seen is None:
+        place: NDArray[np.int32 | np.int64] = conversation.session
+        lengths = conversation.session_lengths
+        held = [conversation.session_counts(term, found) for term, found in postings.items()]
+    else:
+        place = _numbered(np.bincount(conversation.session, seen) > 0)[conversation.session]
+        lengths = np.bincount(place[seen], conversation.lengths[seen]).astype(np.float32)
+        held = [
+            np.bincount(place[documents], counts * seen[documents], len(lengths)).astype(np.float32)
+            for documents, counts in postings.values()
+        ]
+    scores, norm = np.zeros(len(lengths), np.float32), norm_of(lengths)
+    for totals in held:
+        rarity = np.float32(idf(int(np.count_nonzero(totals)), len(lengths)))
+        scores += rarity * saturated(totals, norm)
     row: Row = zscore(scores)[place]
     return row
+
+
+def _numbered(some: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number those that are true from 0 on; of the others any of these numbers."""
+    numbers: NDArray[np.int64] = np.maximum(np.cumsum(some) - 1, 0)
+    return numbers
 
 
 def _priors(terms: Terms, conversation: Conversation, question: Question, ranking: Ranking) -> None:
     """Add what speaks for a turn besides its match, and the bounded multipliers of it all."""
     named = named_speakers(question.words, conversation.speakers)[conversation.speaker]
-    among = named[_seen(conversation, question)]
+    among = named[seen_of(conversation, question)]
     if ranking.speaker and among.any() and not among.all():
         terms["speaker"] = ranking.speaker * named.astype(np.float32)
     if ranking.length:
-        terms["length"] = ranking.length * length_prior(conversation.lengths, question.candidates)
+        prior = conversation.length_prior
+        if question.candidates is not None:
+            prior = length_prior(conversation.lengths, question.candidates)
+        terms["length"] = ranking.length * prior
     if ranking.question:
         terms["question"] = -ranking.question * conversation.asks.astype(np.float32)
     if ranking.date and question.spans:
@@ -240,9 +374,12 @@ def _gains(terms: Terms, conversation: Conversation, question: Question, ranking
 
 
 Step: TypeAlias = Callable[[Terms, Conversation, Question, Ranking], None]
-STEPS: Final[Mapping[Literal["fuse", "neighbours", "priors"], Step]] = {
+StepName: TypeAlias = Literal["fuse", "neighbours", "priors"]
+STEPS: Final[Mapping[StepName, Step]] = {
     "fuse": _fuse,
     "neighbours": _neighbours,
     "priors": _priors,
 }
 """The steps of `score`, in order; each adds terms to those before it."""
+PRUNED: Final[Mapping[StepName, Step]] = {**STEPS, "fuse": _dense_alone, "neighbours": _meaning}
+"""The same but for the words of turns and those around them, which `best` bounds first."""

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from agentmem.embedding.queries import embed_query
 from agentmem.protocols import Embedder
+from agentmem.ranking.best import Best
 from agentmem.ranking.fusion import zscore
 from agentmem.ranking.lexical import bm25
 from agentmem.ranking.score import Question
-from agentmem.retrieval.ordering import Ranked
 from agentmem.retrieval.question import Query
 from agentmem.retrieval.sight import Sight
 from agentmem.storage.reads import Reads
@@ -38,21 +38,20 @@ class Reader:
         self._embedder = embedder
 
     def hits(
-        self, ranked: Ranked, *, question: Question, query: Query, explain: bool
+        self, best: Best, *, question: Question, query: Query, explain: bool
     ) -> dict[int, Hit]:
         """Return the hits by their places in sight."""
-        row_ids = self._sight.columns.head_row[self._sight.rows[ranked.order]]
-        turns = self._store.turns_by_row(row_ids)
+        turns = self._sight.turns(best.places, store=self._store)
         words = bm25(question.postings or {}, self._sight.conversation.lengths) if explain else {}
         hits = {}
-        for place, row_id in zip(ranked.order.tolist(), row_ids.tolist(), strict=True):
-            turn, evidence = turns[row_id], None
+        for n, (place, turn) in enumerate(zip(best.places.tolist(), turns, strict=True)):
+            evidence = None
             if explain:
                 shares = _shares(words, place, query=query)
                 chunk = self._best_chunk(place, turn=turn, question=question, text=query.text)
                 evidence = _evidence(shares, place, question=question, chunk=chunk)
-            terms = {name: float(row[place]) for name, row in ranked.terms.items() if row[place]}
-            hits[place] = Hit(turn, float(ranked.total[place]), terms, evidence)
+            terms = {name: float(row[n]) for name, row in best.terms.items() if row[n]}
+            hits[place] = Hit(turn, float(best.total[n]), terms, evidence)
         return hits
 
     def _best_chunk(self, place: int, *, turn: Turn, question: Question, text: str) -> str:

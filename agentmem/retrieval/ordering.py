@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,28 +12,21 @@ from agentmem.errors import InvalidInput
 from agentmem.messages import embedding_text
 from agentmem.protocols import Reranker
 from agentmem.ranking import Ranking
+from agentmem.ranking.best import Best, Contest
 from agentmem.ranking.diversity import maximal_marginal_relevance
-from agentmem.ranking.fusion import top, zscore
-from agentmem.ranking.score import STEPS, Question, Terms, spoken
+from agentmem.ranking.fusion import zscore
+from agentmem.ranking.score import Question
 from agentmem.retrieval.sight import Sight
 from agentmem.storage.reads import Reads
 from agentmem.telemetry import Current
 from agentmem.telemetry.describing import of_reranking
+from agentmem.types import Turn
 
-__all__ = ["Ranked", "order_turns", "reranker_name"]
+__all__ = ["order_turns", "reranker_name"]
 
 DIVERSITY_POOL: Final = 4  # times k: deep enough to find something different, still relevant
 
 Row = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """The best rows of a sight, best first, with the terms and the score of every row."""
-
-    order: NDArray[np.int64]
-    terms: Mapping[str, Row]
-    total: Row
 
 
 def order_turns(
@@ -47,7 +39,8 @@ def order_turns(
     reranker: Reranker | None,
     store: Reads,
     current: Current,
-) -> Ranked:
+    measured: Callable[[NDArray[np.int64]], Row] | None = None,
+) -> Best:
     """Order the best turns, reranked and diversified where that was asked for.
 
     Args:
@@ -59,35 +52,33 @@ def order_turns(
         reranker: Reads the best ones, if any.
         store: At the version of the sight.
         current: The search under way.
+        measured: Measures the cosines of a few turns exactly; see `Contest.best`.
 
     Raises:
         InvalidInput: The reranker gave no usable scores.
     """
-    terms: Terms = {}
-    for name, step in STEPS.items():
-        with current.phase(name):
-            step(terms, sight.conversation, question, ranking)
-    total = _total(terms := spoken(terms), len(sight))
+    contest = Contest(sight.conversation, question, ranking=ranking)
+    wanted = k * DIVERSITY_POOL if ranking.diversity else k
     if reranker is not None:
-        order = top(total, max(k, ranking.rerank_top), mask=question.candidates)
-        seen = order[: ranking.rerank_top]
+        wanted = max(k, ranking.rerank_top)
+    with current.phase("fuse"):
+        contest.take("fuse")
+    with current.phase("neighbours"):
+        contest.take("neighbours")
+    with current.phase("priors"):
+        contest.take("priors")
+        best = contest.best(wanted, measured=measured)
+    if reranker is not None:
         with current.phase("rerank", model=reranker_name(reranker)) as phase:
             phase.set({"reranker.model_name": reranker_name(reranker)})
-            turns = _Turns(sight, seen, store)
-            terms["reranker"], given = turns.reranked(reranker, text, total=total)
-            phase.describe(
-                lambda: of_reranking(text, phase.content, turns=turns.turns, scores=given)
-            )
-        total = _total(terms, len(sight))
-        order = order[np.argsort(-total[order], kind="stable")]
-    else:
-        pool = k * DIVERSITY_POOL if ranking.diversity else k
-        order = top(total, pool, mask=question.candidates)
+            seen = sight.turns(best.places[: ranking.rerank_top], store=store)
+            given = _scores(reranker, text, turns=seen)
+            best = _reranked(best, given)
+            phase.describe(lambda: of_reranking(text, phase.content, turns=seen, scores=given))
     if ranking.diversity:
-        vectors = sight.columns.vectors[sight.first_chunk[order]]
-        picks = maximal_marginal_relevance(total[order], vectors, k=k, trade=ranking.diversity)
-        order = order[picks]
-    return Ranked(order[:k], terms, total)
+        vectors = sight.columns.vectors[sight.first_chunk[best.places]]
+        best = best[maximal_marginal_relevance(best.total, vectors, k=k, trade=ranking.diversity)]
+    return best[:k]
 
 
 def reranker_name(reranker: Reranker) -> str:
@@ -96,33 +87,27 @@ def reranker_name(reranker: Reranker) -> str:
     return model if isinstance(model, str) and model else type(reranker).__name__
 
 
-class _Turns:
-    """The turns a reranker reads, by their places in sight."""
-
-    def __init__(self, sight: Sight, order: NDArray[np.int64], store: Reads) -> None:
-        row_ids = sight.columns.head_row[sight.rows[order]].tolist()
-        turns = store.turns_by_row(row_ids)
-        self._order = order
-        self.turns = [turns[row_id] for row_id in row_ids if row_id in turns]
-
-    def reranked(self, reranker: Reranker, query: str, *, total: Row) -> tuple[Row, Row]:
-        """Return what puts them into the reranker's order, above all the others, and its scores.
-
-        The reranker's standardised scores replace the fused ones among the turns it saw, from
-        the worst of these upwards, so that what it did not see stays below.
-        """
-        row = np.zeros(len(total), np.float32)
-        texts = ["".join(embedding_text(turn)) for turn in self.turns]
-        given = np.asarray(reranker.score(query, texts), np.float32)
-        if given.shape != (len(texts),) or not np.isfinite(given).all():
-            raise InvalidInput(
-                f"the reranker gave scores of shape {given.shape} for {len(texts)} texts, or some "
-                "that are not finite. Repair: return one finite score a text, in order."
-            )
-        scores, order = zscore(given), self._order
-        row[order] = scores - scores.min() + total[order].min() - total[order]
-        return row, given
+def _scores(reranker: Reranker, query: str, *, turns: Sequence[Turn]) -> Row:
+    """Ask a reranker how well turns answer a query."""
+    texts = ["".join(embedding_text(turn)) for turn in turns]
+    given = np.asarray(reranker.score(query, texts), np.float32)
+    if given.shape != (len(texts),) or not np.isfinite(given).all():
+        raise InvalidInput(
+            f"the reranker gave scores of shape {given.shape} for {len(texts)} texts, or some "
+            "that are not finite. Repair: return one finite score a text, in order."
+        )
+    return given
 
 
-def _total(terms: Mapping[str, Row], size: int) -> Row:
-    return sum(terms.values(), np.zeros(size, np.float32))
+def _reranked(best: Best, given: Row) -> Best:
+    """Put the first of the best into a reranker's order, above all the others.
+
+    The reranker's standardised scores replace the fused ones among the turns it saw, from the
+    worst of these upwards, so that what it did not see stays below.
+    """
+    scores, seen = zscore(given), best.total[: len(given)]
+    row = np.zeros(len(best.total), np.float32)
+    row[: len(given)] = scores - scores.min() + seen.min() - seen
+    total = best.total + row
+    reranked = Best(best.places, best.terms | {"reranker": row}, total)
+    return reranked[np.argsort(-total, kind="stable")]

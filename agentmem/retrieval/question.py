@@ -56,6 +56,7 @@ class Query:
         candidates: NDArray[np.bool_] | None,
         spans: Sequence[Span],
         now: int,
+        error: float = 0.0,
     ) -> Question:
         """Ask it with the legs that were searched and the dates that are hints."""
         return Question(
@@ -65,6 +66,7 @@ class Query:
             spans=spans,
             now=now,
             candidates=candidates,
+            error=error,
         )
 
 

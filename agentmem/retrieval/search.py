@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -151,7 +152,7 @@ class Searcher:
             recall = found.recall
             current.describe(lambda: of_recall(recall, current.content))
             if request.mode != "lexical" and recall.candidates:
-                current.set({"agentmem.bytes_scanned": found.sight.columns.vectors.nbytes})
+                current.set({"agentmem.bytes_scanned": found.sight.columns.vectors.codes.nbytes})
             scores = tuple(hit.score for hit in recall[:2])
             current.metrics.found("search_memory", scores=scores, results=len(recall))
         if self._listener is not None and found.vector is not None:
@@ -185,8 +186,9 @@ class Searcher:
                 candidates=candidates,
                 spans=spans,
                 now=now,
+                error=0.0 if vector is None else sight.columns.vectors.error(vector),
             )
-            ranked = order_turns(
+            best = order_turns(
                 sight,
                 question,
                 text=query.text,
@@ -195,21 +197,37 @@ class Searcher:
                 reranker=self._reranker,
                 store=store,
                 current=current,
+                measured=None if vector is None else partial(sight.measured, vector),
             )
             with current.phase("fetch"):
                 reader = Reader(sight, store=store, embedder=self._embedder)
-                hits = reader.hits(ranked, question=question, query=query, explain=request.explain)
+                hits = reader.hits(best, question=question, query=query, explain=request.explain)
             if hits and cosines is not None:
                 similarity = float(cosines[next(iter(hits))])
+        recall = self._recall(
+            request, current, hits=hits.values(), candidates=found, version=columns.version, now=now
+        )
+        return Found(recall, sight, tuple(hits), candidates, store, vector, similarity)
+
+    def _recall(
+        self,
+        request: Request,
+        current: Current,
+        *,
+        hits: Iterable[Hit],
+        candidates: int,
+        version: int,
+        now: int,
+    ) -> Recall:
         trace_id, span_id = current.ids
-        recall = Recall(
-            hits=tuple(hits.values()),
-            query=query.text,
+        return Recall(
+            hits=tuple(hits),
+            query=request.query,
             mode=request.mode,
             scope=request.scope,
             asked=self._as_asked(request, now=now),
-            candidates=found,
-            table_version=columns.version,
+            candidates=candidates,
+            table_version=version,
             passport_id=self._embedder.passport.id,
             config_id=request.ranking.id,
             milliseconds=current.milliseconds,
@@ -217,7 +235,6 @@ class Searcher:
             span_id=span_id,
             generation=self._store.generation,
         )
-        return Found(recall, sight, tuple(hits), candidates, store, vector, similarity)
 
     def _embedded(self, text: str, current: Current) -> Row:
         with embedding_phase(current, embedder=self._embedder, texts=[text]):

@@ -8,7 +8,7 @@ columns stay as they are, because neighbours and coherence do not depend on the 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -20,10 +20,12 @@ from agentmem.analysis import ASKS, words
 from agentmem.ranking import Ranking
 from agentmem.ranking.lexical import Postings
 from agentmem.ranking.neighbours import Kernel, coherence
+from agentmem.ranking.score import KEPT as KEPT_ROWS
 from agentmem.ranking.score import Conversation
 from agentmem.storage.columns import Life
+from agentmem.storage.reads import Reads
 from agentmem.storage.resident import Columns
-from agentmem.types import AllScopes, Scope
+from agentmem.types import AllScopes, Scope, Turn
 
 __all__ = ["Sight", "Sights"]
 
@@ -39,23 +41,27 @@ class Sight:
         columns: What it was cut from.
         rows: Index of each turn in the columns, (T,).
         turn_of_chunk: Index in sight of each chunk's turn, -1 out of sight, (C,).
-        first_chunk: Index of each turn's first chunk, (T,).
-        split: Whether any turn in sight has more than one chunk.
+        chunks: Indices of the chunks in sight, turn after turn, the first one of each first.
+        starts: Where the chunks of each turn begin among these, (T,).
+        aligned: Whether each chunk is the turn of the same index.
         conversation: What the ranking needs to know of the turns.
         life: From when to when each turn is to be found, (T,).
         ends: Whether any of them ever ends.
         years: The years in which they were said.
+        frequent: Postings of frequent terms, at most `KEPT_ROWS`.
     """
 
     columns: Columns
     rows: NDArray[np.int64]
     turn_of_chunk: NDArray[np.int64]
-    first_chunk: NDArray[np.int64]
-    split: bool
+    chunks: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    aligned: bool
     conversation: Conversation
     life: Life
     ends: bool
     years: range
+    frequent: dict[str, Postings] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,25 +72,54 @@ class Sight:
         arrays: tuple[NDArray[Any], ...] = (
             self.rows,
             self.turn_of_chunk,
-            self.first_chunk,
-            *self.conversation.kernel.weights,
+            self.chunks,
+            self.starts,
+            self.conversation.kernel.weights,
         )
-        return sum(array.nbytes for array in arrays) + 52 * len(self)
+        return sum(array.nbytes for array in arrays) + (64 + 3 * KEPT_ROWS) * len(self)
+
+    @property
+    def split(self) -> bool:
+        """Whether any turn in sight has more than one chunk."""
+        return len(self.chunks) > len(self.starts)
+
+    @property
+    def first_chunk(self) -> NDArray[np.int64]:
+        """Index of each turn's first chunk, (T,)."""
+        return self.chunks[self.starts] if self.split else self.chunks
 
     def cosines(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Similarity of each turn's best chunk to a unit vector, (T,)."""
-        similarities = self.columns.vectors @ query
-        seen = self.turn_of_chunk >= 0
-        best = np.full(len(self), -1, np.float32)
-        if self.split:
-            np.maximum.at(best, self.turn_of_chunk[seen], similarities[seen])
-        else:
-            best[self.turn_of_chunk[seen]] = similarities[seen]
-        return best
+        """Similarity of each turn's best chunk to a unit vector, (T,), within 0.002 or so."""
+        similarities = self.columns.vectors.cosines(query)[self.chunks]
+        if not self.split:
+            return similarities
+        return np.maximum.reduceat(similarities, self.starts)
+
+    def measured(
+        self, query: NDArray[np.float32], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Similarity of the best chunks of a few turns, as exact as memory has them, (P,)."""
+        chunks = [self.chunks_of(place) for place in places.tolist()]
+        similarities = self.columns.vectors[np.concatenate(chunks)] @ query
+        starts = np.cumsum([0, *(len(one) for one in chunks[:-1])])
+        return np.maximum.reduceat(similarities, starts)
 
     def postings(self, term: str) -> Postings:
         """Turns in sight that hold a term, and how often their best chunk does."""
+        kept = self.frequent.get(term)
+        if kept is not None:
+            return kept
+        found = self._postings(term)
+        if not self.aligned and self.conversation.is_frequent(found):
+            if len(self.frequent) >= KEPT_ROWS:
+                self.frequent.clear()
+            self.frequent[term] = found
+        return found
+
+    def _postings(self, term: str) -> Postings:
         chunks, counts = self.columns.lexical.postings(term, size=len(self.turn_of_chunk))
+        if self.aligned:
+            return chunks, counts
         turns = self.turn_of_chunk[chunks]
         seen = turns >= 0
         if not self.split:
@@ -94,9 +129,25 @@ class Sight:
         holding = np.flatnonzero(most).astype(np.int32)
         return holding, most[holding]
 
+    def turns(self, places: NDArray[np.int64], *, store: Reads) -> list[Turn]:
+        """Return the turns at some places.
+
+        Args:
+            places: Where they are.
+            store: At the version of the columns, where memory allows no texts.
+        """
+        rows = self.rows[places]
+        turns = self.columns.turns(rows.tolist())
+        if turns is None:
+            row_ids = self.columns.head_row[rows].tolist()
+            found = store.turns_by_row(row_ids)
+            turns = [found[row_id] for row_id in row_ids]
+        return turns
+
     def chunks_of(self, turn: int) -> NDArray[np.int64]:
         """Indices of a turn's chunks."""
-        return np.flatnonzero(self.turn_of_chunk == turn)
+        end = self.starts[turn + 1] if turn + 1 < len(self) else len(self.chunks)
+        return self.chunks[self.starts[turn] : end]
 
     def chunk_postings(self, term: str, chunks: NDArray[np.int64]) -> Postings:
         """Places among a few chunks, ascending, that hold a term, and how often each does."""
@@ -142,17 +193,24 @@ def _cut(columns: Columns, scope: Scope | AllScopes, *, ranking: Ranking) -> Sig
     place[rows] = np.arange(len(rows))
     turn_of_chunk = place[columns.chunk_turn]
     chunks = np.flatnonzero(turn_of_chunk >= 0)
-    first = np.zeros(len(rows), np.int64)
-    first[turn_of_chunk[chunks[::-1]]] = chunks[::-1]
-    turns = _Turns(columns, rows, turn_of_chunk, first)
+    owners = turn_of_chunk[chunks]
+    starts = np.arange(len(rows))
+    if len(chunks) > len(rows):
+        order = np.argsort(owners, kind="stable")
+        chunks, owners = chunks[order], owners[order]
+        starts = np.searchsorted(owners, starts)
+    else:
+        chunks[owners] = chunks.copy()
+    turns = _Turns(columns, rows, turn_of_chunk, chunks[starts])
     conversation = turns.conversation(chunks, ranking=ranking)
     times, life = conversation.event_time, columns.life[rows]
     return Sight(
         columns=columns,
         rows=rows,
         turn_of_chunk=turn_of_chunk,
-        first_chunk=first,
-        split=len(chunks) > len(rows),
+        chunks=chunks,
+        starts=starts,
+        aligned=np.array_equal(turn_of_chunk, np.arange(len(rows))),
         conversation=conversation,
         life=life,
         ends=life.ends,
@@ -173,9 +231,8 @@ class _Turns:
         """Gather what the ranking needs to know of them, given their chunks' places."""
         columns, rows = self.columns, self.rows
         totals, means = self._lengths(chunks)
-        present, coded = np.unique(columns.speaker[rows], return_inverse=True)
-        speaker = coded.astype(np.int32)
-        session = np.unique(columns.session[rows], return_inverse=True)[1].astype(np.int32)
+        present, speaker = _recoded(columns.speaker[rows])
+        session = _recoded(columns.session[rows])[1]
         kernel = Kernel.build(
             session,
             totals,
@@ -212,6 +269,14 @@ class _Turns:
         asks = np.zeros(len(self.rows), np.bool_)
         asks[asking[asking >= 0]] = True
         return asks
+
+
+def _recoded(codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the codes that occur, ascending, and each code's place among them."""
+    present = np.flatnonzero(np.bincount(codes))
+    places = np.zeros(int(codes.max(initial=-1)) + 1, np.int32)
+    places[present] = np.arange(len(present))
+    return present, places[codes]
 
 
 def _year(microseconds: np.int64) -> int:

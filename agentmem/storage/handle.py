@@ -18,6 +18,7 @@ from agentmem.errors import StoreError, VersionGone
 from agentmem.storage.border import commit, store_errors
 from agentmem.storage.expiry import Expiry
 from agentmem.storage.guard import Guard
+from agentmem.storage.newest import Newest
 from agentmem.storage.opening import Opened
 from agentmem.storage.retention import kept_for
 
@@ -97,6 +98,7 @@ class Handle:
         self._expiry = Expiry()
         with store_errors(opened.uri, f"open the table of {holding}"):
             self._table = opened.db.open_table(table)
+        self._newest = Newest(opened.folder_of(table), lambda: int(self._table.version))
 
     @property
     def uri(self) -> str:
@@ -122,8 +124,8 @@ class Handle:
     @property
     def version(self) -> int:
         """Version of the newest commit, by whichever process."""
-        with self.reading() as table:
-            return int(table.version)
+        with self.reading():
+            return self._newest.get()
 
     def at(self, version: int) -> Past:
         """Return the table as it was at one version.

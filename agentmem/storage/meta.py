@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from agentmem.errors import ConcurrentWrite, StoreError
 from agentmem.storage.arrow import strings
 from agentmem.storage.border import commit, store_errors
 from agentmem.storage.guard import Guard
+from agentmem.storage.newest import Newest
 from agentmem.storage.quoting import literal
 from agentmem.storage.rows import PRIMARY_KEY
 
@@ -49,8 +51,16 @@ class Value:
 class Meta:
     """The named values of one store."""
 
-    def __init__(self, table: Table, *, uri: str, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        uri: str,
+        guard: Guard | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._table = table
+        self._newest = Newest(folder, lambda: int(table.version))
         self._uri = uri
         self._guard = guard or Guard(uri, read_only=False)
         self._lock = threading.Lock()
@@ -61,7 +71,7 @@ class Meta:
         """Version of the newest commit; while it stays the same, so does every value."""
         self._guard.check()
         with store_errors(self._uri, "read the store's description"):
-            return int(self._table.version)
+            return self._newest.get()
 
     def get(self, key: str) -> Value | None:
         """Return the value of that name, or None where there is none."""

@@ -71,6 +71,10 @@ class Opened:
         """Identity of the vectors of its generation."""
         return self.generation.passport
 
+    def folder_of(self, table: str) -> Path | None:
+        """Return where the files of a table are, if that is a folder."""
+        return None if self.folder is None else self.folder / f"{table}.lance"
+
     def table(self, holding: str) -> str:
         """Return the name of a table of vectors of its generation, such as that of "turns"."""
         return self.generation.table(holding)
@@ -136,7 +140,9 @@ def open_store(
 def open_meta(opened: Opened, *, guard: Guard) -> Meta:
     """Return the named values of a store, under a guard."""
     with store_errors(opened.uri, "open the store"):
-        return Meta(opened.db.open_table(META), uri=opened.uri, guard=guard)
+        return Meta(
+            opened.db.open_table(META), uri=opened.uri, guard=guard, folder=opened.folder_of(META)
+        )
 
 
 def has_table(opened: Opened, name: str) -> bool:
