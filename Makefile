@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backends test-crash test-scale soak check format generate bench eval clean
+.PHONY: help demo test test-all test-backends test-crash test-scale soak check format generate bench eval clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ help: ## Show this list
 demo: $(VENV)/.installed-demo ## Load a conversation of several months, ask it questions, show why it answers
 	$(BIN)/agentmem demo $(ARGS)
 
-test: $(VENV)/.installed-dev ## Run the tests (ARGS="-k filters" narrows them)
+test: $(VENV)/.installed-dev ## Run the tests, but for the slow ones (ARGS="-k filters" narrows them)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-all: $(VENV)/.installed-dev ## Run the slow tests as well: every race, kill and combination
+	$(BIN)/python -m pytest -n 2 --run-slow $(ARGS)
 
 test-backends: $(VENV)/.installed-dev $(BACKENDS)/.installed ## Start Phoenix and MLflow, and test what they show
 	AGENTMEM_BACKENDS=$(BACKENDS) $(BIN)/python -m pytest tests/backends $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,27 @@ BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
 
 TINY_WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog", "ran", "to", "my", "house", "rain"]
 TINY_WORDS += ["in", "turin", "sun", "lisbon"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `--run-slow` run everything."""
+    parser.addoption("--run-slow", action="store_true", help="run tests marked slow as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is slow, unless it is asked for: by the option, or one by one."""
+    if config.getoption("--run-slow") or any("::" in argument for argument in config.args):
+        return
+    cases: Counter[str] = Counter()
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        slow, function = item.get_closest_marker("slow"), item.nodeid.split("[")[0]
+        cases[function] += 1
+        run = slow is None or cases[function] <= slow.kwargs.get("keep", 0)
+        (kept if run else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

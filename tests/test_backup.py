@@ -458,6 +458,7 @@ elif what == "restore":
 """
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("after", ["0", "1", "3", "5"])
 @pytest.mark.parametrize("what", ["backup", "restore"])
 def test_a_backup_or_restore_that_was_killed_is_none(

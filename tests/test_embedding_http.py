@@ -142,6 +142,7 @@ def test_an_address_where_nothing_embeds_is_named(e5_url: str) -> None:
         _ = wrong.passport
 
 
+@pytest.mark.slow
 def test_a_service_killed_in_the_middle_is_an_error_and_the_next_one_is_used(
     tmp_path: Path,
 ) -> None:

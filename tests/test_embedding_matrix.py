@@ -411,6 +411,7 @@ def threads() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("change", HARMLESS + HARMFUL, ids=lambda change: change.name)
 def test_what_passport_and_canaries_see(change: Change, shop: Workshop, stored: Canaries) -> None:
     embedder = change.make(shop)

@@ -81,6 +81,7 @@ def test_the_first_of_the_components_are_kept_as_in_torch(
     assert least(short.embed(TEXTS, kind="document"), expected) >= 0.99999
 
 
+@pytest.mark.slow
 def test_questions_of_many_threads_at_once_get_their_own_vectors(
     in_onnx: SentenceTransformerEmbedder,
 ) -> None:

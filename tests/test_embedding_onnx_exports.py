@@ -165,6 +165,7 @@ def run(script: str, folder: Path, *, cache: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limits of this kind")
 def test_a_cache_that_is_full_leaves_torch_and_nothing_behind(
     tiny_transformer: Path, cache: Path
@@ -176,6 +177,7 @@ def test_a_cache_that_is_full_leaves_torch_and_nothing_behind(
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_processes_that_begin_at_once_all_get_the_graph(
     tiny_transformer: Path, cache: Path
 ) -> None:

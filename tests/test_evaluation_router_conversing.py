@@ -255,6 +255,7 @@ def test_no_conversation_is_asked_by_a_router_that_it_taught() -> None:
     assert sorted(place for _, places in parts for place in places) == list(range(len(asked)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("conversations", "calibrated"), [(8, False), (44, True)])
 def test_probes_are_asked_once_more_of_a_router_that_others_taught_and_calibrated(
     *, conversations: int, calibrated: bool

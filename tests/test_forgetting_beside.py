@@ -143,6 +143,7 @@ with open_hashed(Path(sys.argv[1])) as memory:
 """
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.15, 0.4, 2.1])
 def test_an_erasure_that_is_killed_is_made_whole_by_the_next(tmp_path: Path, after: float) -> None:
     with open_hashed(tmp_path) as memory:

@@ -17,6 +17,7 @@ from agentmem.storage.turns import Store
 SECONDS = 6.0
 
 
+@pytest.mark.slow
 def test_calls_go_on_while_others_drop_what_they_read(tmp_path: Path) -> None:
     """Forget, delete and correct turns of different users at once."""
     failed: list[Exception] = []

@@ -255,6 +255,7 @@ def handed_out(memory: Memory, question: str, user: str, budget: int) -> str:
     return memory.context(question, user_id=user, max_tokens=budget).text
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_of_locomo_every_context_is_caught_and_no_turn_is_lost(
     real_data: Path, tmp_path: Path

@@ -588,6 +588,7 @@ memory.snapshot("new")
 """
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize(
     ("place", "after"),
     [

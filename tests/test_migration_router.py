@@ -126,6 +126,7 @@ with module.open_router(sys.argv[1], standby=[NEXT]) as router:
 """
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("write", WRITES)
 def test_what_is_written_meanwhile_by_another_process_moves_as_well(
     tmp_path: Path, write: Callable[[ToolRouter], None]
@@ -147,6 +148,7 @@ def test_what_is_written_meanwhile_by_another_process_moves_as_well(
         assert router.select("a cormorant", k=1).generation == 2
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("write", WRITES)
 def test_what_is_written_since_comes_back(
     tmp_path: Path, write: Callable[[ToolRouter], None]

@@ -234,6 +234,7 @@ def test_a_second_run_leaves_it_to_the_first(
         assert_moved(tmp_path, NEXT)
 
 
+@pytest.mark.slow
 def test_one_that_fell_silent_is_ousted_and_writes_nothing_when_it_wakes_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,6 +179,7 @@ def test_an_edit_during_a_migration_is_seen_before_and_after_the_flip(
         assert json.loads(described(router, 1)) == [SEA, 1]
 
 
+@pytest.mark.slow
 def test_edits_and_a_migration_at_once_leave_texts_and_vectors_together(
     router: ToolRouter, tmp_path: Path
 ) -> None:

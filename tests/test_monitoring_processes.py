@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from drift_tools import open_memory
 from storage_tools import start_python
 
@@ -49,6 +50,7 @@ def raced(folder: Path, heard: Path) -> list[tuple[int, int]]:
     return [(int(made), int(standing)) for made, standing in told]
 
 
+@pytest.mark.slow
 def test_processes_that_find_the_same_at_once_tell_it_once(tmp_path: Path) -> None:
     folder, heard = tmp_path / "store", tmp_path / "heard"
     with open_memory(folder) as memory:

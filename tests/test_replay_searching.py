@@ -199,6 +199,7 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
         patch.undo()
 
 
+@pytest.mark.slow
 def test_many_searches_beside_a_writer_replay_identically_from_their_spans(
     traffic: Traffic,
 ) -> None:

@@ -73,6 +73,7 @@ def told_by(process: subprocess.Popen[str]) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_selections_amid_changes_by_two_processes_replay_identically(
     tmp_path: Path, exporter: InMemorySpanExporter
 ) -> None:

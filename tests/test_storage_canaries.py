@@ -78,6 +78,7 @@ print(canaries_of(sys.argv[1]).put_if_absent(embed_canaries(embedder)))
 """
 
 
+@pytest.mark.slow
 def test_processes_that_make_them_at_once_end_up_with_one_set(tmp_path: Path) -> None:
     opened(tmp_path)
     with ThreadPoolExecutor(3) as pool:

@@ -60,6 +60,7 @@ DONE: dict[str, Callable[[Memory], object]] = {
 }
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("call", DONE)
 def test_what_returned_survives_a_kill_at_once(tmp_path: Path, call: str) -> None:
     from agentmem.testing import HashEmbedder

@@ -31,6 +31,7 @@ store.close()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_lose_and_double_nothing(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     store.append(rows_of([turn("changed")]))

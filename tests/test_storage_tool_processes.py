@@ -52,6 +52,7 @@ def outputs(processes: list[subprocess.Popen[str]]) -> list[str]:
     return printed
 
 
+@pytest.mark.slow
 def test_registrars_that_race_leave_every_tool_once_and_whole(tmp_path: Path) -> None:
     open_tools(tmp_path).close()
     names = ("a", "bb", "ccc")
@@ -136,6 +137,7 @@ store.close()
 """
 
 
+@pytest.mark.slow
 def test_teachers_lose_nothing_and_a_reader_gets_every_observation_once(tmp_path: Path) -> None:
     names, store = ("a", "b", "c"), open_tools(tmp_path)
     store.close()

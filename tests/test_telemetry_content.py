@@ -108,6 +108,7 @@ def test_an_application_that_records_errors_itself_is_beyond_our_reach(tmp_path:
 # With content, and a hook that sees it first.
 
 
+@pytest.mark.slow
 def test_what_the_hook_returns_is_there_and_what_it_was_given_is_not(tmp_path: Path) -> None:
     ears = hear(
         tmp_path,
@@ -140,6 +141,7 @@ def test_a_reason_is_told_unless_the_query_was_redacted(tmp_path: Path) -> None:
         assert ("Zebra" in json.dumps(told)) is expected
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("failing", ["raises", "returns None", "returns a number"])
 def test_of_a_hook_that_fails_nothing_is_told(tmp_path: Path, failing: str) -> None:
     def redact(text: str) -> Any:

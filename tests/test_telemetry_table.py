@@ -101,6 +101,7 @@ def measured(ears: Ears) -> Values:
     return {place: values for place, values in found.items() if not place[1].endswith("store.id")}
 
 
+@pytest.mark.slow
 def test_values_said_to_be_few_do_not_grow_with_the_data(tmp_path: Path) -> None:
     heard = []
     for size in (3, 25):

@@ -109,6 +109,7 @@ def test_another_process_is_told_and_does_not_bring_it_back(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_process_that_writes_meanwhile_leaves_nothing_behind(tmp_path: Path) -> None:
     for _ in range(3):
         fill(tmp_path, "acme")

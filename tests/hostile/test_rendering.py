@@ -79,6 +79,7 @@ def test_no_command_obeys_what_people_wrote(place: Place, name: str) -> None:
         assert "owned" in re.sub(r"\s", "", shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_json_is_ascii_and_holds_texts_as_they_are(place: Place, name: str) -> None:
     done = place.run(name, "--json")

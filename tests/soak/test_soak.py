@@ -94,7 +94,6 @@ def payload_of(store: Path, into: Path) -> int:
     return folder_bytes(into) or 0
 
 
-@pytest.mark.slow
 def test_a_store_in_use_for_long_stays_small_fast_and_whole(tmp_path: Path) -> None:
     with open_soaked(tmp_path) as memory:
         memory.add("the first turn", user_id="nobody")
